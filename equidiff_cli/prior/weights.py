@@ -1,0 +1,201 @@
+"""Weights: read a file of tensors without running its code, fit it to a module strictly, say in one line what is wrong.
+
+For example, with `path` the published file of the transformer:
+
+    state = read(path, "prior.weights")
+    network = load(LightningDiT, state, "prior.weights", path)
+"""
+
+import hashlib
+import itertools
+import pickle
+import re
+import struct
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+ACCEPTED = "accepted: a .safetensors file, or a .pt, .pth or .ckpt file of torch.save, that holds tensors by name"
+
+WRAPPERS = ("ema", "state_dict", "model")  # where a training checkpoint keeps its tensors; the first one found is taken
+
+# What torch.load and zipfile raise for a damaged file, found by cutting one off and altering it at every place.
+DAMAGED = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+LAYOUTS = {  # a name that only this kind of file has
+    "blocks.0.adaLN_modulation.1.weight": "a LightningDiT transformer",
+    "decoder.mid.block_1.conv1.weight": "an autoencoder with the names of VA-VAE",
+    "decoder.mid_block.resnets.0.conv1.weight": "an autoencoder with the names of diffusers",
+    "mean": "the statistics of the latents",
+}
+
+
+def read(path, key):
+    """The tensors of a file by name, on the CPU, mapped into memory rather than read where the file allows it.
+
+    The content decides how it is read, not the suffix: safetensors, or what `torch.save` wrote (with
+    `weights_only=True`, so nothing in it runs). A dict under `ema`, `state_dict` or `model` is taken out, in that
+    order, and so is a `module.` before every name.
+
+    Args:
+        path: the file.
+        key: the configuration key it came from, for errors: `ValueError` "key=path: what is wrong; accepted: ...".
+    """
+    path = Path(path)
+    head = _head(path, key)
+    if head[8:9] == b"{":  # after the length of its header, which is JSON
+        content = _read_safetensors(path, key)
+    elif head.startswith((b"PK\x03\x04", b"\x80")):  # a zip archive; before torch 1.6 a row of pickles
+        content = _read_torch(path, key)
+    elif head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
+        raise _error(key, path, "is a web page or XML, perhaps the answer to a failed download")
+    elif head.startswith(b"version https://git-lfs"):
+        raise _error(key, path, "is a pointer of Git LFS, not the file itself: fetch it with git lfs pull")
+    else:
+        raise _error(key, path, "is neither of the accepted formats, or was cut off" if head else "is empty")
+    return _tensors(content, key, path)
+
+
+def load(build, state, key, path, ignore=(), dtype=torch.float32):
+    """The module of `build()` with the tensors of `state`: frozen, in eval mode, without a second copy of the weights.
+
+    Args:
+        build: makes the module; called on the meta device, so its initial values cost nothing.
+        state: tensors by name, as `read` gives them, renamed where the module has other names.
+        key, path: where `state` came from, for errors.
+        ignore: prefixes of names to leave out; any other name the module lacks is an error.
+        dtype: what floating-point tensors are cast to.
+    """
+    with torch.device("meta"):
+        module = build()
+    wanted = module.state_dict()
+    faults = {
+        "missing": [name for name in wanted if name not in state],
+        "unexpected": [name for name in state if name not in wanted and not name.startswith(tuple(ignore))],
+        "wrong": [
+            f"{name} is {_form(state[name])} instead of {_form(tensor)}"
+            for name, tensor in wanted.items()
+            if name in state and not _fits(state[name], tensor)
+        ],
+    }
+    if any(faults.values()):
+        faults = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
+        raise ValueError(f"{key}={path}: does not fit, {faults}{_hint(state, wanted)}")
+
+    state = {name: state[name].to(dtype) if state[name].is_floating_point() else state[name] for name in wanted}
+    module.load_state_dict(state, assign=True)
+    empty = [name for name, tensor in _parameters_and_buffers(module) if tensor.is_meta]
+    if empty:  # a buffer with persistent=False: its values are lost on the meta device
+        raise RuntimeError(f"{type(module).__name__} has tensors that no file can fill: {_some(empty)}")
+    return module.requires_grad_(False).eval()
+
+
+def sha256(path):
+    """The SHA-256 of a file in hexadecimal, read piece by piece."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _head(path, key):
+    """The first bytes of a regular file."""
+    try:
+        if path.exists() and not path.is_file():
+            raise _error(key, path, "is a directory" if path.is_dir() else "is not a regular file")
+        with open(path, "rb") as file:
+            return file.read(64)
+    except FileNotFoundError:
+        raise _error(key, path, "there is no such file") from None
+    except OSError as error:
+        raise _error(key, path, f"cannot be opened ({error.strerror})") from error
+
+
+def _read_safetensors(path, key):
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise _error(key, path, f"is damaged or cut off ({_sentence(error)})") from error
+
+
+def _read_torch(path, key):
+    try:
+        return torch.load(path, map_location="cpu", mmap=_can_map(path), weights_only=True)
+    except DAMAGED as error:
+        code = re.search(r"GLOBAL (\S+)", str(error))  # what `weights_only` refuses to import
+        if code:
+            what = f"holds more than tensors ({code[1]}) and could run code, so for safety it is not opened"
+        else:
+            what = f"is damaged or cut off, or in a form that torch.load does not read safely ({_sentence(error)})"
+        raise _error(key, path, what) from error
+
+
+def _can_map(path):
+    """Whether torch can map the file: a zip archive that nobody compressed (it would map the compressed bytes)."""
+    with open(path, "rb") as file:
+        if file.read(2) != b"PK":
+            return False
+    with zipfile.ZipFile(path) as archive:
+        return all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+
+
+def _tensors(content, key, path):
+    """The dict of tensors in what a file holds."""
+    if isinstance(content, dict):
+        found = [content[name] for name in WRAPPERS if isinstance(content.get(name), dict) and content[name]]
+        content = found[0] if found else content
+    if not isinstance(content, dict) or not content:
+        raise _error(key, path, f"holds {'nothing' if content == {} else f'a {type(content).__name__}'}")
+    others = [name for name, value in content.items() if not isinstance(value, torch.Tensor)]
+    others += [name for name in content if not isinstance(name, str) and name not in others]
+    if others:
+        raise _error(key, path, f"holds other things than tensors by name: {_some(others)}")
+    prefix = "module." if all(name.startswith("module.") for name in content) else ""  # of DistributedDataParallel
+    return {name.removeprefix(prefix): tensor.detach() for name, tensor in content.items()}
+
+
+def _fits(tensor, wanted):
+    return tensor.shape == wanted.shape and tensor.is_floating_point() == wanted.is_floating_point()
+
+
+def _parameters_and_buffers(module):
+    return itertools.chain(module.named_parameters(), module.named_buffers())
+
+
+def _hint(state, wanted):
+    """What the file seems to be, when that is another kind than the module."""
+    kinds = [next((kind for name, kind in LAYOUTS.items() if name in names), None) for names in (state, wanted)]
+    return f"; the file looks like {kinds[0]}" if kinds[0] and kinds[0] != kinds[1] else ""
+
+
+def _form(tensor):
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _some(names, most=8):
+    """The first names, and how many more there are."""
+    more = f", ... and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(str(name) for name in names[:most]) + more
+
+
+def _sentence(error):
+    """The type of an error and its first sentence, on one line."""
+    first, *_ = re.split(r"\. |\n", str(error))
+    return f"{type(error).__name__}: {first}".rstrip(": ")
+
+
+def _error(key, path, what):
+    return ValueError(f"{key}={path}: {what}; {ACCEPTED}")
