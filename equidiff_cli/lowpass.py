@@ -1,0 +1,76 @@
+"""Low-pass filters `F` (line 10 of the algorithm): images (N, C, H, W) -> (N, C, H, W), linear and differentiable.
+
+A filter is a gain over the radial frequency r = sqrt(fx^2 + fy^2) / 0.5 with fx and fy in cycles a pixel, so r = 1 is
+Nyquist along an axis and r = sqrt(2) the corner. `cutoff` lies on the same scale, in (0, 1]. The image is continued by
+its mirror image, so nothing wraps around, a constant stays what it is and flips commute with the filter. The three
+families are those of Gonzalez & Woods, "Digital Image Processing", chapter 4. Butterworth and ideal filters overshoot
+at edges: an image in [0, 1] may leave that range by a little.
+"""
+
+import torch
+
+from equidiff_cli.checks import number
+
+
+def filter_mirrored(images, gain):
+    """Multiply the spectrum of the mirrored images by `gain(r)`: (N, C, H, W) -> (N, C, H, W), same dtype.
+
+    The half-sample mirror (H, W) -> (2H, 2W) makes the Fourier basis that of the DCT-II, which the filter scales: the
+    cosine cos(pi k (i + 1/2) / H) by `gain(k / H)`. Computed in float32 whatever the dtype of the images.
+    """
+    height, width = images.shape[-2:]
+    mirrored = torch.cat([images.float(), images.float().flip(-1)], dim=-1)
+    mirrored = torch.cat([mirrored, mirrored.flip(-2)], dim=-2)  # (N, C, 2H, 2W)
+    fy = torch.fft.fftfreq(2 * height, device=images.device)[:, None]
+    fx = torch.fft.rfftfreq(2 * width, device=images.device)
+    spectrum = torch.fft.rfft2(mirrored) * gain(torch.hypot(fy, fx) / 0.5)  # (N, C, 2H, W + 1)
+    return torch.fft.irfft2(spectrum, s=mirrored.shape[-2:])[..., :height, :width].to(images.dtype)
+
+
+class Gaussian:
+    """Gain exp(-(r / cutoff)^2 / 2): exp(-1/2) = 0.61 at the cutoff, no ringing. `ValueError` for a wrong cutoff."""
+
+    def __init__(self, cutoff):
+        self.cutoff = number("filter.cutoff", cutoff, above=0, maximum=1)
+
+    def gain(self, r):
+        return torch.exp(-0.5 * (r / self.cutoff) ** 2)
+
+    def __call__(self, images):
+        return filter_mirrored(images, self.gain)
+
+
+class Butterworth:
+    """Gain 1 / sqrt(1 + (r / cutoff)^(2 order)): 1 / sqrt(2) at the cutoff, the steeper the higher the order
+    (Butterworth 1930). `ValueError` for a wrong cutoff or an order that is not a whole number of at least 1.
+    """
+
+    def __init__(self, cutoff, order):
+        self.cutoff = number("filter.cutoff", cutoff, above=0, maximum=1)
+        self.order = number("filter.order", order, minimum=1, whole=True)
+
+    def gain(self, r):
+        return torch.rsqrt(1 + (r / self.cutoff) ** (2 * self.order))
+
+    def __call__(self, images):
+        return filter_mirrored(images, self.gain)
+
+
+class Ideal:
+    """Gain 1 up to and including the cutoff, 0 above: it rings at edges. `ValueError` for a wrong cutoff."""
+
+    def __init__(self, cutoff):
+        self.cutoff = number("filter.cutoff", cutoff, above=0, maximum=1)
+
+    def gain(self, r):
+        return (r <= self.cutoff).to(r.dtype)
+
+    def __call__(self, images):
+        return filter_mirrored(images, self.gain)
+
+
+class Identity:
+    """No filter (`filter=none`): the images themselves."""
+
+    def __call__(self, images):
+        return images
