@@ -1,0 +1,184 @@
+"""The `equidiff` command: the command table, exit codes, help and shell completion.
+
+Nothing heavy is imported before a command runs, so that help and completion answer at once.
+"""
+
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from equidiff_cli import __version__
+from equidiff_cli.helptext import command_help, usage
+
+COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
+    "run": "draw pictures that the target cannot tell from the query",
+}
+log = logging.getLogger(__name__)
+
+
+def configs():
+    """The folder of the configurations: inside an installed package, above the package in a checkout."""
+    package = Path(__file__).parent
+    return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
+
+
+def main():
+    """Entry point; returns the exit code."""
+    arguments = sys.argv[1:]
+    if any(a in ("-sc", "--shell-completion") for a in arguments):
+        return complete(arguments)
+    if not arguments:
+        print(usage(COMMANDS), file=sys.stderr)
+        return 2
+    command, *rest = arguments
+    if command in ("-h", "--help"):
+        print(usage(COMMANDS) + "\n\n" + command_help("run", configs()))
+        return 0
+    if command == "--version":
+        print(f"equidiff {__version__}")
+        return 0
+    if command not in COMMANDS:
+        return wrong(f"{command}: no such command; use one of {', '.join(COMMANDS)}")
+    if any(a in ("-h", "--help") for a in rest):
+        print(command_help(command, configs()))
+        return 0
+    return execute(command, rest)
+
+
+def execute(command, arguments):
+    """Let Hydra compose the configuration and run `command`; translate what goes wrong into an exit code."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from equidiff_cli.config import register
+    from equidiff_cli.interrupt import Interrupted
+    from equidiff_cli.messages import explain
+
+    register()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
+    sys.argv = [sys.argv[0], *arguments]
+    sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
+    signal.signal(signal.SIGTERM, terminated)
+    try:
+        hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(guard(command))()
+    except (WrongRequest, HydraException, OmegaConfBaseException) as error:
+        return wrong(explain(error, configs()))
+    except Interrupted as error:
+        print(f"equidiff: {error}", file=sys.stderr)
+        return 128 + error.number
+    except KeyboardInterrupt:
+        print("equidiff: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Terminated:
+        return 128 + signal.SIGTERM
+    except OSError as error:
+        return unwritable(error)
+    except Failed as error:
+        print(f"equidiff: failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def guard(command):
+    """The function that Hydra calls with each composed configuration."""
+    module = f"equidiff_cli.commands.{command}"
+
+    def job(config):
+        from hydra.core.hydra_config import HydraConfig
+
+        directory = Path(HydraConfig.get().runtime.output_dir)
+        begun = (directory / ".state").exists() or (directory / "summary.json").exists()
+        try:
+            prepare = import_module(module).prepare
+            try:
+                work = prepare(config, directory)
+            except ValueError as error:
+                if HydraConfig.get().mode.name == "RUN" and not begun:
+                    discard(directory)
+                else:
+                    log.error("%s", error)
+                raise WrongRequest(str(error)) from error
+            work()
+        except (WrongRequest, Interrupted, OSError):
+            raise
+        except Exception as error:
+            log.exception("failed")
+            raise Failed(f"{type(error).__name__}: {error} (see {directory / command}.log)") from error
+        print(os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory, flush=True)
+
+    from equidiff_cli.interrupt import Interrupted
+
+    job.__module__, job.__name__ = __name__, command
+    return job
+
+
+class WrongRequest(Exception):
+    """What was asked for cannot be done: exit code 2."""
+
+
+class Failed(Exception):
+    """It went wrong while running: exit code 1."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came before there was anything to save."""
+
+
+def terminated(number, frame):
+    raise Terminated
+
+
+def wrong(message):
+    """Say in one line what is wrong with the request; exit code 2."""
+    print("equidiff: " + " ".join(str(message).split()), file=sys.stderr)
+    return 2
+
+
+def unwritable(error):
+    """A directory that cannot be made or written, or a full disk."""
+    where = f"{error.filename}: " if error.filename else ""
+    print(f"equidiff: {where}{error.strerror or error}; hydra.run.dir=... chooses another place", file=sys.stderr)
+    return 2 if isinstance(error, (PermissionError, NotADirectoryError, FileExistsError)) else 1
+
+
+def discard(directory):
+    """Remove the directory that Hydra made for a request that turned out to be wrong, if nothing else is in it."""
+    logging.shutdown()
+    ours = {".hydra", "run.log", "samples", ".state"}
+    if directory.is_dir() and {path.name for path in directory.iterdir()} <= ours:
+        shutil.rmtree(directory)
+        for parent in list(directory.parents)[:2]:
+            if parent.is_dir() and not any(parent.iterdir()) and parent != Path.cwd():
+                parent.rmdir()
+
+
+def complete(arguments):
+    """Shell completion by Hydra, for the command that stands in the line to complete."""
+    import hydra
+
+    from equidiff_cli.config import register
+
+    line = os.environ.get("COMP_LINE", "")
+    words = re.match(r"\s*(\S+)\s+(\S*)", line)
+    query = any(a.startswith("query=") for a in arguments)
+    if query and words and (words[2] not in COMMANDS or (line.rstrip().endswith(words[2]) and not line.endswith(" "))):
+        print(" ".join(name for name in COMMANDS if name.startswith(words[2])))
+        return 0
+    if query and words:
+        shorter = words[1] + line[words.end(2) :]
+        os.environ["COMP_LINE"] = shorter
+        os.environ["COMP_POINT"] = str(len(shorter))
+    register()
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(version_base="1.3", config_path=str(configs()), config_name="run")(lambda config: None)()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""equidiff run: build the parts, run the algorithm, write the run directory."""
+
+import hashlib
+import platform
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from equidiff_cli import config as configuration
+from equidiff_cli import query as pictures
+from equidiff_cli.device import peak_memory, pick_device, pick_precision
+from equidiff_cli.grid import grid
+from equidiff_cli.interrupt import Interrupted, deferred
+from equidiff_cli.invariants import Finished, Invariance, sample
+from equidiff_cli.prior.prior import sample_seed
+from equidiff_cli.prior.weights import sha256
+from equidiff_cli.progress import Progress
+from equidiff_cli.rundir import RunDir
+from equidiff_cli.slots import Slots
+
+SHIPPED = Path(__file__).parents[1] / "queries"
+SAVE_SECONDS = 10.0
+VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
+
+
+def prepare(config, directory):
+    """Check the request and load everything it names; `ValueError` for what is wrong with it.
+
+    Returns a function without arguments that does the work.
+    """
+    configuration.check(config)
+    device = pick_device(config.device)
+    precision, autocast = pick_precision(config.precision, device)
+    picture = pictures.load(config.query, config.prior.image_size, SHIPPED)
+    query = pictures.to_tensor(picture)[None].to(device)
+    lowpass, distance, optimizer = (configuration.build(config, group) for group in ("filter", "distance", "optimizer"))
+    target = configuration.build(config, "target")
+    target.model.to(device)
+    objective = configuration.build(config, "objective", target, query)
+    invariance = Invariance(objective, distance, lowpass, query)
+    invariance(query)  # a distance that does not fit the objective says so now
+    prior = configuration.build(config, "prior", device=device, autocast=autocast)
+
+    run = RunDir(directory)
+    facts = configuration.flat(config) | {"device": str(device), "precision": precision, "query": _digest(picture)}
+    run.open(facts)
+    about = {
+        "objective": getattr(objective, "description", config.objective.get("_target_")),
+        "target": target.name,
+        "query": config.query,
+        "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "precision": precision,
+        "weights": {file.name: sha256(file) for file in (*prior.files, *target.files)},
+    }
+    return lambda: work(config, run, picture, prior, target, invariance, optimizer, about)
+
+
+def work(config, run, picture, prior, target, invariance, optimizer, about):
+    """Draw the samples and write everything down; goes on where an earlier run in the same directory stopped."""
+    started = time.monotonic()
+    if run.finished:
+        return
+    run.save_image("query.png", picture)
+    seeds = [(i, sample_seed(config.seed, i)) for i in range(config.samples)]
+    slots = Slots(seeds, config.batch, prior.device)
+    saved = run.load_state()
+    if saved:
+        slots.restore(*saved)
+    spread = saved[1]["spread"] if saved else null_spread(prior, invariance, config.null_samples, config.batch)
+    elapsed = saved[1]["elapsed"] if saved else 0.0
+    invariance.scale = config.loss_scale if config.loss_scale != "auto" else 1 / spread
+    budget = dict(steps=config.budget.steps, threshold=config.budget.threshold)
+    progress = Progress(config.samples, **budget, done=run.records())
+    events = sample(prior, invariance, optimizer, slots, **budget)
+
+    def save():
+        tensors, facts = slots.save()
+        run.save_state(tensors, facts | {"spread": spread, "elapsed": elapsed + time.monotonic() - started})
+
+    with deferred() as signals, progress:
+        left, saved_at = set(), time.monotonic()
+        for event in events:
+            if isinstance(event, Finished):
+                save_sample(event, run, prior, invariance, dict(seeds))
+                progress.finished(event.index, event.status, event.steps, event.best["loss"].item())
+                left.add(event.index)
+                continue
+            run.save_steps(loss_rows(event, left))
+            progress.stepped(event)
+            if left or signals or time.monotonic() - saved_at > SAVE_SECONDS:
+                save()
+                saved_at = time.monotonic()
+            left.clear()
+            if signals:
+                raise Interrupted(signals[0])
+    finish(run, picture, about, spread, invariance, elapsed + time.monotonic() - started, prior.device)
+    progress.say(f"{progress.counts()}; pictures in {run.samples}, side by side in {run.path / 'grid.png'}")
+
+
+def null_spread(prior, invariance, samples, batch):
+    """The spread of the objective over unguided samples, the unit of the losses."""
+    spread = invariance.spread(prior.unguided(samples, batch), batch)
+    if not 0 < spread < float("inf"):
+        raise ValueError(f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number")
+    return spread
+
+
+def save_sample(event, run, prior, invariance, seeds):
+    """Write a finished sample's picture, latents and record; what is recorded last is measured on the saved file."""
+    best = event.best
+    on_file, file = run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
+    with torch.no_grad():
+        objective_saved = invariance.objective(on_file[None].to(prior.device))[0]
+    run.save_record(
+        {
+            "index": event.index,
+            "seed": seeds[event.index],
+            "status": event.status,
+            "steps": event.steps,
+            "nfe": event.steps * prior.evaluations,
+            "seconds": round(event.seconds, 3),
+            **{name: best[name].item() for name in ("loss", "loss_unfiltered", "loss_filtered")},
+            "target": plain(invariance.target),
+            "objective": plain(best["objective"]),
+            "objective_filtered": plain(best["objective_filtered"]),
+            "objective_saved": plain(objective_saved),
+            "latent_norm": best["z_start"].norm().item(),
+            "file": file,
+        }
+    )
+
+
+def loss_rows(event, left):
+    """Rows of `losses.csv` for one `Step`; a sample that left has no gradient."""
+    columns = (event.loss, event.loss_unfiltered, event.loss_filtered, event.grad_norm, event.latent_norm)
+    for index, step, *numbers in zip(event.index, event.step, *columns, strict=True):
+        if index in left:
+            numbers[3] = None
+        yield (index, step, *numbers)
+
+
+def finish(run, picture, about, spread, invariance, seconds, device):
+    """Write what is known when all samples are finished."""
+    records = run.records()
+    files = [Image.open(run.path / record["file"]) for record in records]
+    run.save_image("grid.png", grid(picture, files))
+    counts = Counter(record["status"] for record in records)
+    run.close(
+        about
+        | {
+            "counts": {status: counts[status] for status in ("converged", "budget", "nonfinite")},
+            "wall_seconds": round(seconds, 2),
+            "samples_per_hour": round(3600 * len(records) / seconds, 1),
+            "peak_memory_mib": round(peak_memory(device), 1),
+            "null_spread": spread,
+            "loss_scale": invariance.scale,
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
+        }
+    )
+
+
+def plain(values):
+    """A number if there is one, else a list."""
+    return values.item() if values.numel() == 1 else values.tolist()
+
+
+def _digest(picture):
+    return hashlib.sha256(picture.tobytes()).hexdigest()

@@ -1,0 +1,95 @@
+"""The configuration as Hydra composes it: types of the top-level keys, checks, and the parts built from the groups.
+
+Defaults live in `configs/`, with a word on each; here are only types. What a group option accepts is checked by the
+class that its `_target_` names.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from equidiff_cli.checks import number, one_of
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass
+class Budget:
+    """How long to try: `steps` evaluations of the loss a sample, and the `threshold` below which it has converged."""
+
+    steps: int = MISSING
+    threshold: float = MISSING
+
+
+@dataclass
+class RunConfig:
+    """Everything `equidiff run` takes; the groups first, then plain values."""
+
+    prior: Any = MISSING
+    target: Any = MISSING
+    objective: Any = MISSING
+    distance: Any = MISSING
+    filter: Any = MISSING
+    optimizer: Any = MISSING
+    budget: Budget = MISSING
+    query: str = MISSING
+    samples: int = MISSING
+    batch: int = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    precision: str = MISSING
+    loss_scale: Any = MISSING
+    null_samples: int = MISSING
+
+
+def register():
+    """Make the schemas known to Hydra under the names the YAML files use."""
+    ConfigStore.instance().store(name="run_schema", node=RunConfig)
+
+
+def check(config: DictConfig):
+    """Raise `ValueError` for the first value out of range; nothing is loaded for it."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ValueError(f"{missing[0]}: has no default, give a value ({missing[0]}=...)")
+    number("samples", config.samples, minimum=1, whole=True)
+    number("batch", config.batch, minimum=1, whole=True)
+    number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
+    number("budget.steps", config.budget.steps, minimum=1, whole=True)
+    number("budget.threshold", config.budget.threshold, above=0)
+    number("null_samples", config.null_samples, minimum=2, whole=True)
+    one_of("precision", config.precision, PRECISIONS)
+    if config.loss_scale != "auto":
+        number("loss_scale", config.loss_scale, above=0)
+
+
+def build(config: DictConfig, group: str, *parts, **options):
+    """Make the object that group `group` describes; `parts` and `options` are passed besides its own options.
+
+    Whatever keeps it from being made is the request's fault and becomes a `ValueError` of one line.
+    """
+    try:
+        return instantiate(config[group], *parts, **options)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, ValueError):
+            raise cause from None
+        reason = str(cause or error).splitlines()[0]
+        raise ValueError(f"{group}._target_={config[group].get('_target_')}: {reason}") from error
+
+
+def flat(config: DictConfig):
+    """All values by their dotted key."""
+
+    def walk(node, prefix):
+        for key, value in node.items():
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    return dict(walk(OmegaConf.to_container(config, resolve=True), ""))

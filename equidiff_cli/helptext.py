@@ -1,0 +1,52 @@
+"""The help page, from the first comment of every configuration file and the comment of every top-level key."""
+
+import re
+import textwrap
+from pathlib import Path
+
+SHOWN = ("prior", "target", "objective", "distance", "filter", "optimizer", "budget", "experiment")
+
+
+def usage(commands):
+    """What `equidiff` says without a command."""
+    lines = ["usage: equidiff <command> [key=value ...]", "", "commands:"]
+    lines += [f"  {name:<10} {text}" for name, text in commands.items()]
+    lines += ["", "equidiff <command> --help lists groups, options and keys; equidiff --version says which this is."]
+    return "\n".join(lines)
+
+
+def word_on(file):
+    """The first line of a configuration file, a comment that says what it is."""
+    first = Path(file).open().readline()
+    return first.lstrip("# ").strip() if first.startswith("#") else ""
+
+
+def command_help(command, configs):
+    """Groups with their options, then the top-level keys of `configs/<command>.yaml`, each with a word."""
+    text = (configs / f"{command}.yaml").read_text()
+    chosen = dict(re.findall(r"^  - (?:override )?/?(\w+): (\w+)$", text, flags=re.M))
+    lines = [f"equidiff {command} [group=option] [key=value ...]: {word_on(configs / f'{command}.yaml')}", ""]
+    for group in SHOWN:
+        options = sorted((configs / group).glob("*.yaml"))
+        if group not in chosen or not options:
+            continue
+        lines.append(f"{group}=")
+        for file in options:
+            mark = "*" if file.stem == chosen[group] else " "
+            lines.append(f"  {mark} {file.stem:<14} {word_on(file)}")
+            lines += [f"        {group}.{key}={value:<12} {word}" for key, value, word in keys(file.read_text())]
+    lines += ["", "keys:"]
+    lines += [f"    {key}={value:<12} {word}" for key, value, word in keys(text)]
+    lines += ["", textwrap.dedent(ENDING).strip()]
+    return "\n".join(lines)
+
+
+def keys(text):
+    """(key, default, word) of every commented top-level key of a YAML text."""
+    return re.findall(r"^(\w+): (\S+)\s+# (.*)$", text, flags=re.M)
+
+
+ENDING = """
+    * the default. equidiff run -m key=a,b,c sweeps over values. Names with = , ( or brackets are quoted twice:
+    equidiff run 'query="a=b.png"'. Completion for bash: eval "$(equidiff -sc install=bash)".
+"""

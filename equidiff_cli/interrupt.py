@@ -1,0 +1,30 @@
+"""Stop at a moment when everything is saved, not in the middle of a step."""
+
+import signal
+from contextlib import contextmanager
+
+
+class Interrupted(Exception):
+    """The run was asked to stop by signal `number` and has saved its state."""
+
+    def __init__(self, number):
+        super().__init__(f"interrupted by {signal.Signals(number).name}, state saved")
+        self.number = number
+
+
+@contextmanager
+def deferred():
+    """Collect SIGINT and SIGTERM in the list this yields, instead of acting on them; a second Ctrl-C acts at once."""
+    received = []
+
+    def note(number, frame):
+        if received and number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,50 @@
+"""Hydra's and OmegaConf's errors in one line: the key, the value and what would be accepted."""
+
+import re
+
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigKeyError, ValidationError
+
+from equidiff_cli.checks import choices
+
+
+def explain(error, configs):
+    """One line for any error of composing a configuration."""
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override}: not understood; values with = , ( ) [ ] or spaces must be quoted twice,"
+            " such as 'query=\"a=b.png\"'"
+        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option}: {choices(option, error.options or _options(configs, group))}"
+    cause = error.__cause__ or error
+    if isinstance(error, ConfigCompositionException):
+        if group := re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", str(error)):
+            return f"{group[1]}: no such group; {choices(group[1], _groups(configs))}"
+        if isinstance(cause, ConfigKeyError) or "not in struct" in str(cause) or "not in 'RunConfig'" in str(cause):
+            key = getattr(cause, "full_key", None) or str(error)
+            return f"{key}: no such key; {choices(key, _siblings(configs, key))}"
+        if isinstance(cause, ValidationError):
+            wanted = re.search(r"to (Integer|Float)", str(cause))
+            kind = {"Integer": "a whole number", "Float": "a number"}[wanted[1]] if wanted else "of its type"
+            value = re.search(r"Value '([^']*)'", str(cause))
+            return f"{cause.full_key}={value[1] if value else ''}: must be {kind}"
+    return str(error).splitlines()[0]
+
+
+def _groups(configs):
+    return sorted(folder.name for folder in configs.iterdir() if folder.is_dir())
+
+
+def _options(configs, group):
+    return sorted(file.stem for file in (configs / group).glob("*.yaml"))
+
+
+def _siblings(configs, key):
+    """The keys that exist beside a dotted `key`."""
+    group, _, _ = key.rpartition(".")
+    files = (configs / group).glob("*.yaml") if group else [configs / "run.yaml"]
+    names = {name for file in files for name in re.findall(r"^(\w+):", file.read_text(), flags=re.M)}
+    names -= {"defaults", "_target_", "hydra"}
+    return sorted(f"{group}.{name}" if group else name for name in names | (set() if group else set(_groups(configs))))

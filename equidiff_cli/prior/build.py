@@ -1,0 +1,50 @@
+"""The priors of the configuration group `prior`: read the weights, put the parts together."""
+
+from pathlib import Path
+
+from equidiff_cli.checks import one_of
+from equidiff_cli.prior import autoencoder, weights
+from equidiff_cli.prior.lightningdit import LightningDiT
+from equidiff_cli.prior.prior import Prior
+
+EMBEDDED = Path(__file__).parent / "embedded"
+EMBEDDED_NETWORK = dict(
+    input_size=8, patch_size=1, in_channels=8, hidden_size=256, depth=6, num_heads=4, num_classes=10
+)
+EMBEDDED_AUTOENCODER = dict(
+    latent_channels=8,
+    block_out_channels=(32, 64, 128),
+    layers_per_block=1,
+    attention_levels=(),
+    sample_size=32,
+    norm_num_groups=8,
+)
+
+
+def embedded(*, image_size, solver, steps, shift, device, autocast):
+    """The small prior that ships with the package: pictures of 32 x 32, trained on CIFAR-10.
+
+    Args:
+        image_size: side of the pictures in pixels; these weights make 32.
+        solver, steps, shift: see `Prior`.
+        device, autocast: where it runs and the element type of its networks.
+    """
+    one_of("prior.image_size", image_size, [32])
+    network_file, decoder_file = EMBEDDED / "lightningdit.safetensors", EMBEDDED / "autoencoder.safetensors"
+    state = weights.read(network_file, "prior")
+    mean, std = (state.pop(f"latents_{name}").float() for name in ("mean", "std"))
+    network = weights.load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, "prior", network_file)
+    state = weights.read(decoder_file, "prior")
+    decoder = weights.load(lambda: autoencoder.build(**EMBEDDED_AUTOENCODER), state, "prior", decoder_file)
+    prior = Prior(
+        network.to(device),
+        decoder.to(device),
+        mean.to(device),
+        std.to(device),
+        solver=solver,
+        steps=steps,
+        shift=shift,
+        autocast=autocast,
+    )
+    prior.files = [network_file, decoder_file]
+    return prior

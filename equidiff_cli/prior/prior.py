@@ -1,0 +1,80 @@
+"""The prior: from starting noise to a picture, one differentiable path through the sampler and the decoder."""
+
+import numpy as np
+import torch
+
+from equidiff_cli.checks import number, one_of
+from equidiff_cli.prior import sampler
+
+NULL_STREAM = 2**32  # keeps the seeds of unguided samples apart from those of a run
+
+
+def sample_seed(seed, index):
+    """The seed of sample `index` of a run: a hash of both, so that runs with neighbouring seeds share no noise."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
+class Prior:
+    """A latent flow model whose whole sampling loop is one differentiable function.
+
+    Args:
+        network: velocity network, `LightningDiT`.
+        decoder: `AutoencoderKL` of diffusers; latents -> pictures in [-1, 1].
+        mean, std: statistics of the latents, each (1, C, 1, 1).
+        solver: "euler" or "heun".
+        steps: solver steps T from noise to data.
+        shift: shift of the time grid, see `sampler.time_grid`.
+        recompute: whether every solver step is recomputed in the backward pass.
+        autocast: element type of the network and the decoder; latents stay float32.
+    """
+
+    def __init__(self, network, decoder, mean, std, *, solver, steps, shift, recompute=True, autocast=torch.float32):
+        self.network, self.decoder, self.mean, self.std = network, decoder, mean, std
+        self.step, self.evaluations_per_step = sampler.SOLVERS[one_of("prior.solver", solver, sampler.SOLVERS)]
+        number("prior.steps", steps, minimum=1, whole=True)
+        number("prior.shift", shift, above=0)
+        self.device, self.autocast, self.recompute = mean.device, autocast, recompute
+        self.times = sampler.time_grid(steps, shift)
+        null = torch.tensor([network.num_classes], device=self.device)
+        with torch.no_grad():
+            self.conditions = network.condition(self.times.to(self.device), null)  # (T + 1, D), line 7: no class
+
+    @property
+    def latent_shape(self):
+        """(C, H, W) of the latents."""
+        return self.network.in_channels, self.network.input_size, self.network.input_size
+
+    @property
+    def image_size(self):
+        """Height and width of the pictures."""
+        return self.network.input_size * 2 ** (len(self.decoder.config.block_out_channels) - 1)
+
+    @property
+    def evaluations(self):
+        """Network evaluations for one picture."""
+        return (len(self.times) - 1) * self.evaluations_per_step
+
+    def noise(self, seed):
+        """Starting noise (C, H, W) ~ N(0, I) of one sample, drawn on the CPU so that it is the same on every device."""
+        return torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(seed))
+
+    def velocity(self, z, i):
+        """dz/dt (N, C, H, W) of the null class at `times[i]`."""
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
+            return self.network.velocity(z, self.conditions[i : i + 1]).float()
+
+    def flow(self, z):
+        """Lines 5-7: starting noise (N, C, H, W) -> normalised latents at t = 1."""
+        return sampler.integrate(self.step, self.velocity, z, self.times, self.recompute)
+
+    def decode(self, z):
+        """Line 8: normalised latents (N, C, H, W) -> pictures (N, 3, H, W) in [0, 1]."""
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
+            x = self.decoder.decode(z * self.std + self.mean).sample.float()
+        return ((x + 1) / 2).clamp(0, 1)
+
+    @torch.no_grad()
+    def unguided(self, samples, batch):
+        """Pictures of `samples` fixed starting noises, (samples, 3, H, W) in [0, 1]: what chance gives."""
+        noise = torch.stack([self.noise(sample_seed(NULL_STREAM, i)) for i in range(samples)])
+        return torch.cat([self.decode(self.flow(part.to(self.device))) for part in noise.split(batch)])

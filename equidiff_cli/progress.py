@@ -1,0 +1,104 @@
+"""What a person sees of a run: a live table on a terminal, a line now and then elsewhere; always on standard error."""
+
+import math
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+EVERY_SECONDS = 10.0
+MOST_ROWS = 24
+COLOURS = {"running": "cyan", "converged": "green", "budget": "yellow", "nonfinite": "red"}
+
+
+class Progress:
+    """Shows the events of a run; use as a context manager.
+
+    Args:
+        samples: how many there will be.
+        steps: budget of a sample.
+        threshold: loss below which a sample has converged.
+        done: records of samples that an earlier part of the run finished.
+    """
+
+    def __init__(self, samples, steps, threshold, done=()):
+        self.samples, self.steps, self.threshold = samples, steps, threshold
+        self.console = Console(stderr=True)
+        self.rows, self.used = {}, []  # index -> (status, steps, loss); steps that finished samples took
+        self.started = self.said = time.monotonic()
+        self.evaluations = 0
+        for record in done:
+            self.finished(record["index"], record["status"], record["steps"], record["loss"])
+        self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
+
+    def __enter__(self):
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.live:
+            self.live.update(self.table())
+            self.live.stop()
+
+    def stepped(self, event):
+        """Take note of a `Step`."""
+        self.evaluations += len(event.index)
+        for index, step, loss in zip(event.index, event.step, event.loss, strict=True):
+            if index not in self.rows or self.rows[index][0] == "running":
+                self.rows[index] = ("running", step, loss)
+        if self.live:
+            self.live.update(self.table())
+        elif time.monotonic() - self.said > EVERY_SECONDS:
+            self.said = time.monotonic()
+            running = [row[2] for row in self.rows.values() if row[0] == "running"]
+            best = f", losses {min(running):.2e} to {max(running):.2e}" if running else ""
+            self.say(f"{self.counts()}{best}, {self.left()}")
+
+    def finished(self, index, status, steps, loss):
+        """Take note of a sample that left."""
+        self.rows[index] = (status, steps, loss)
+        self.used.append(steps)
+
+    def say(self, text):
+        """One plain line on standard error."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def counts(self):
+        """How many samples have which status, in words."""
+        tally = [f"{sum(row[0] == s for row in self.rows.values())} {s}" for s in COLOURS]
+        return f"{len(self.used)} of {self.samples} samples finished (" + ", ".join(tally) + ")"
+
+    def left(self):
+        """The time left, from the steps that finished samples took, or the whole budget before there are any."""
+        expected = sum(self.used) / len(self.used) if self.used else self.steps
+        running = sum(max(expected - row[1], 1) for row in self.rows.values() if row[0] == "running")
+        waiting = (self.samples - len(self.rows)) * expected
+        elapsed = time.monotonic() - self.started
+        seconds = elapsed / max(self.evaluations, 1) * (running + waiting)
+        about = "about" if self.used else "at most"
+        return f"{about} {seconds // 60:.0f}:{seconds % 60:02.0f} left"
+
+    def table(self):
+        """The live display: one row a sample, those in work first if there are many."""
+        table = Table(title=f"{self.counts()}\nthreshold {self.threshold:g}, {self.left()}", title_justify="left")
+        for column in ("sample", "status", "step", "loss", "to the threshold"):
+            table.add_column(column, justify="left" if column in ("status", "to the threshold") else "right")
+        rows = sorted(self.rows.items())
+        if len(rows) > MOST_ROWS:
+            rows = sorted(sorted(rows, key=lambda row: row[1][0] != "running")[:MOST_ROWS])
+        for index, (status, step, loss) in rows:
+            table.add_row(
+                str(index), f"[{COLOURS[status]}]{status}[/]", f"{step}/{self.steps}", f"{loss:.2e}", self.bar(loss)
+            )
+        if len(self.rows) > MOST_ROWS:
+            table.caption = f"{len(self.rows) - MOST_ROWS} more not shown"
+        return table
+
+    def bar(self, loss, width=20):
+        """How far the loss has come from 1 (chance) to the threshold, on a logarithmic scale."""
+        if not loss > 0 or not math.isfinite(loss):
+            return ""
+        share = math.log(loss) / math.log(self.threshold) if self.threshold < 1 else 0.0
+        return "█" * round(width * min(max(share, 0.0), 1.0))

@@ -1,0 +1,158 @@
+"""The run directory: what a run leaves behind, file by file, and what lets it go on after a stop.
+
+Files appear whole or not at all: they are written beside and renamed. Lines are appended with one write each. The
+folder `.state` exists only while a run is unfinished; what it holds suffices to continue as if nothing had happened.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from equidiff_cli.query import to_image, to_tensor
+
+LOSS_COLUMNS = ("sample", "step", "loss", "loss_unfiltered", "loss_filtered", "grad_norm", "latent_norm")
+
+
+@contextmanager
+def whole(path):
+    """A path beside `path` to write to; renamed to `path` when the block ends without an error."""
+    path = Path(path)
+    beside = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def append(path, text):
+    """Append whole lines with a single write, so that a reader never sees half of one."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        data = text.encode()
+        if os.write(descriptor, data) != len(data):
+            raise OSError(f"{path}: the disk is full")
+    finally:
+        os.close(descriptor)
+
+
+class RunDir:
+    """Writer and reader of one run directory.
+
+    Args:
+        path: the directory; made if need be.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.samples, self.state = self.path / "samples", self.path / ".state"
+        self.lines, self.losses = self.path / "samples.jsonl", self.path / "losses.csv"
+
+    @property
+    def finished(self):
+        """Whether the run in this directory came to its end."""
+        return (self.path / "summary.json").exists()
+
+    def open(self, configuration):
+        """Claim the directory for this process and this configuration (a flat dict of what results depend on).
+
+        Raises `ValueError` if another process works in it or it was begun with another configuration.
+        """
+        for folder in (self.samples, self.state):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.lock = open(self.state / "lock", "w")  # held until the process ends
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"hydra.run.dir={self.path}: another process is working in this directory") from None
+        known = self.state / "configuration.json"
+        if known.exists():
+            before = json.loads(known.read_text())
+            for key in sorted(before.keys() | configuration.keys()):
+                if before.get(key) != configuration.get(key):
+                    raise ValueError(
+                        f"{key}={configuration.get(key)}: the run in {self.path} was begun with {before.get(key)};"
+                        " use that value or another hydra.run.dir"
+                    )
+        with whole(known) as beside:
+            beside.write_text(json.dumps(configuration))
+
+    def save_image(self, name, image):
+        """Write a PIL picture: `query.png`, the query as the target sees it, or `grid.png`."""
+        with whole(self.path / name) as beside:
+            image.save(beside)
+
+    def save_steps(self, rows):
+        """Append rows of `LOSS_COLUMNS` to the loss log; numbers that do not exist (None) stay empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self.losses.exists():
+            writer.writerow(LOSS_COLUMNS)
+        writer.writerows(rows)
+        append(self.losses, text.getvalue())
+
+    def save_picture(self, index, picture, z_start, z):
+        """Write one picture (3, H, W) and its latents (C, H, W); return the picture as the file holds it."""
+        file = self.samples / f"{index:03d}.png"
+        with whole(self.state / f"{index}.safetensors") as beside:
+            save_file({"z_start": z_start.contiguous(), "z": z.contiguous()}, beside)
+        with whole(file) as beside:
+            to_image(picture).save(beside)
+        with Image.open(file) as image:
+            return to_tensor(image), file.relative_to(self.path).as_posix()
+
+    def save_record(self, record):
+        """Append one line to `samples.jsonl`; not-a-number and infinity become null."""
+        append(self.lines, json.dumps(finite(record)) + "\n")
+
+    def records(self):
+        """The records of all finished samples, in the order of their index."""
+        if not self.lines.exists():
+            return []
+        return sorted((json.loads(line) for line in self.lines.read_text().splitlines()), key=lambda r: r["index"])
+
+    def save_state(self, tensors, facts):
+        """Keep what the run needs to continue: tensors, and plain facts; log lengths are added."""
+        lengths = {file.name: file.stat().st_size if file.exists() else 0 for file in (self.lines, self.losses)}
+        with whole(self.state / "state.safetensors") as beside:
+            save_file(tensors, beside, metadata={"facts": json.dumps(facts | {"lengths": lengths})})
+
+    def load_state(self):
+        """(tensors, facts) of the last saved state, or None; log lines written after it are taken back."""
+        file = self.state / "state.safetensors"
+        facts = {"lengths": {self.lines.name: 0, self.losses.name: 0}}
+        if file.exists():
+            with safe_open(file, "pt") as opened:
+                facts = json.loads(opened.metadata()["facts"])
+        for log in (self.lines, self.losses):
+            if log.exists():
+                os.truncate(log, facts["lengths"][log.name])
+        return (load_file(file), facts) if file.exists() else None
+
+    def close(self, summary):
+        """Gather the latents, write the summary, and remove the state: the run is finished."""
+        latents = [load_file(self.state / f"{record['index']}.safetensors") for record in self.records()]
+        with whole(self.path / "latents.safetensors") as beside:
+            save_file({name: torch.stack([one[name] for one in latents]) for name in ("z_start", "z")}, beside)
+        with whole(self.path / "summary.json") as beside:
+            beside.write_text(json.dumps(finite(summary), indent=1) + "\n")
+        shutil.rmtree(self.state)
+
+
+def finite(value):
+    """`value` with every number that JSON does not know replaced by None."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not -float("inf") < value < float("inf") else value

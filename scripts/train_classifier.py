@@ -1,0 +1,114 @@
+"""Train one of the embedded classifiers on CIFAR-10.
+
+python scripts/train_classifier.py smallconv --data FOLDER --out equidiff_cli/prior/embedded/smallconv.safetensors
+"""
+
+import time
+
+import cifar10
+import torch
+import torch.nn.functional as F
+from training import Average, Checkpoint, arguments, autocast, export, prepare
+
+from equidiff_cli.classifiers import ARCHITECTURES, MEAN, STD, SmallConvNet
+
+
+def whiten(layer, images):
+    """Set a convolution's filters to the whitening directions of the patches of `images`, and their negatives."""
+    size = layer.kernel_size[0]
+    patches = images.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * size * size)
+    values, vectors = torch.linalg.eigh(torch.cov(patches.T))
+    filters = (vectors / (values + 1e-2).sqrt()).T.reshape(-1, 3, size, size)
+    layer.weight.data.copy_(torch.cat([filters, -filters]))
+    layer.bias.data.zero_()
+    layer.weight.requires_grad_(False)
+
+
+@torch.no_grad()
+def logits_of(model, images, device, views=(lambda x: x,)):
+    model.eval()
+    return torch.cat([sum(model(view(part.to(device))) for view in views).cpu() for part in images.split(500)])
+
+
+def calibration_error(logits, labels, bins=15):
+    """Expected calibration error: |accuracy - confidence| averaged over bins of confidence (Guo et al. 2017)."""
+    confidence, predicted = logits.softmax(1).max(1)
+    index = (confidence * bins).long().clamp(max=bins - 1)
+    gap = (predicted == labels).float() - confidence
+    return torch.zeros(bins).index_add_(0, index, gap).abs().sum().item() / len(labels)
+
+
+def main():
+    parser = arguments(__doc__, "checkpoints/{model}.pt")
+    parser.add_argument("model", choices=ARCHITECTURES)
+    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=500)
+    parser.add_argument("--lr", type=float, default=0.5)
+    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--erase", type=int, default=8, help="side of the blanked square in pixels; 0: none")
+    args = parser.parse_args()
+    args.checkpoint = args.checkpoint.format(model=args.model)
+    device = prepare(args)
+
+    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
+    (images, labels), (test_images, test_labels) = (cifar10.load(args.data, split) for split in ("train", "test"))
+    images, test_images = ((x / 255 - mean) / std for x in (images, test_images))
+
+    model = ARCHITECTURES[args.model]().to(device, memory_format=torch.channels_last)
+    if isinstance(model, SmallConvNet):
+        whiten(model.conv1, images[:5000].to(device))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = {"params": [p for p in trained if p.ndim > 1], "weight_decay": args.weight_decay}
+    plain = {"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0}
+    optimizer = torch.optim.SGD([decayed, plain], momentum=0.9, nesterov=True)
+    steps_per_epoch = len(images) // args.batch
+    total = args.epochs * steps_per_epoch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, args.lr, total, pct_start=0.25, anneal_strategy="linear", cycle_momentum=False, div_factor=10
+    )
+    average = Average(model, 0.995)
+    generator = torch.Generator().manual_seed(args.seed)
+    checkpoint = Checkpoint(
+        args.checkpoint, generator, model=model, average=average, optimizer=optimizer, schedule=schedule
+    )
+    step, started = checkpoint.load(), time.monotonic()  # a checkpoint is written at the end of an epoch
+    model.train()
+    while step < total:
+        if step % steps_per_epoch == 0:
+            order = torch.randperm(len(images), generator=generator)
+        part = order[(step % steps_per_epoch) * args.batch :][: args.batch]
+        x = cifar10.random_shift(cifar10.random_flip(images[part], generator), 3, generator)
+        if args.erase:
+            x = cifar10.random_erase(x, args.erase, generator)
+        x, y = x.to(device, memory_format=torch.channels_last), labels[part].to(device)
+        with autocast(device):
+            output = model(x)
+        loss = F.cross_entropy(output.float(), y, label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        average.update(model, step)
+        step += 1
+        if step % steps_per_epoch == 0:
+            accuracy = (
+                (logits_of(average.model, test_images[:2000], device).argmax(1) == test_labels[:2000]).float().mean()
+            )
+            print(
+                f"epoch {step // steps_per_epoch}/{args.epochs} loss {loss.item():.3f} test {accuracy:.4f}"
+                f" {time.monotonic() - started:.0f} s",
+                flush=True,
+            )
+            model.train()
+            checkpoint.save(step, force=True)
+
+    final = average.model
+    logits = logits_of(final, test_images, device)
+    accuracy = (logits.argmax(1) == test_labels).float().mean()
+    print(f"test accuracy {accuracy:.4f}, expected calibration error {calibration_error(logits, test_labels):.4f}")
+    if args.out:
+        export(final, args.out)
+
+
+if __name__ == "__main__":
+    main()
