@@ -43,7 +43,8 @@ def main():
         print(f"equidiff {__version__}")
         return 0
     if command not in COMMANDS:
-        return wrong(f"{command}: no such command; use one of {', '.join(COMMANDS)}")
+        say(f"{command}: no such command; use one of {', '.join(COMMANDS)}")
+        return 2
     if any(a in ("-h", "--help") for a in rest):
         print(command_help(command, configs()))
         return 0
@@ -65,86 +66,100 @@ def execute(command, arguments):
     sys.argv = [sys.argv[0], *arguments]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
     signal.signal(signal.SIGTERM, terminated)
+    failures = []
     try:
-        hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(guard(command))()
-    except (WrongRequest, HydraException, OmegaConfBaseException) as error:
-        return wrong(explain(error, configs()))
-    except Interrupted as error:
-        print(f"equidiff: {error}", file=sys.stderr)
-        return 128 + error.number
-    except KeyboardInterrupt:
-        print("equidiff: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except Terminated:
-        return 128 + signal.SIGTERM
+        hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job_of(command, failures))()
+    except (HydraException, OmegaConfBaseException) as error:
+        failures.append((2, explain(error, configs())))
     except OSError as error:
-        return unwritable(error)
-    except Failed as error:
-        print(f"equidiff: failed: {error}", file=sys.stderr)
-        return 1
-    return 0
+        failures.append((2, unwritable(error)))
+    except (Interrupted, KeyboardInterrupt, Terminated) as error:
+        number = getattr(error, "number", signal.SIGINT)
+        failures.append((128 + number, str(error) or "interrupted"))
+    for _, message in failures:
+        say(message)
+    return max((code for code, _ in failures), default=0)
 
 
-def guard(command):
-    """The function that Hydra calls with each composed configuration."""
-    module = f"equidiff_cli.commands.{command}"
+def job_of(command, failures):
+    """The function that Hydra calls with each composed configuration; what goes wrong is added to `failures`.
+
+    It returns even then, so that the other jobs of a sweep go on; only a launcher's own process gets the exception.
+    """
+    home = os.getpid()
 
     def job(config):
         from hydra.core.hydra_config import HydraConfig
 
         directory = Path(HydraConfig.get().runtime.output_dir)
-        begun = (directory / ".state").exists() or (directory / "summary.json").exists()
+        sweep = HydraConfig.get().mode.name == "MULTIRUN"
         try:
-            prepare = import_module(module).prepare
-            try:
-                work = prepare(config, directory)
-            except ValueError as error:
-                if HydraConfig.get().mode.name == "RUN" and not begun:
-                    discard(directory)
-                else:
-                    log.error("%s", error)
-                raise WrongRequest(str(error)) from error
-            work()
-        except (WrongRequest, Interrupted, OSError):
-            raise
-        except Exception as error:
-            log.exception("failed")
-            raise Failed(f"{type(error).__name__}: {error} (see {directory / command}.log)") from error
-        print(os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory, flush=True)
-
-    from equidiff_cli.interrupt import Interrupted
+            run_one(command, config, directory, keep=sweep)
+        except (WrongRequest, Failed) as error:
+            if sweep:
+                log.error("%s", error)
+            if os.getpid() != home:
+                raise
+            failures.append((error.code, f"{directory}: {error}" if sweep else str(error)))
 
     job.__module__, job.__name__ = __name__, command
     return job
 
 
+def run_one(command, config, directory, keep):
+    """Check, load, work and name the directory on standard output.
+
+    A request that turns out to be wrong leaves no directory behind, unless `keep` or there was a run in it before.
+    """
+    begun = (directory / ".state").exists() or (directory / "summary.json").exists()
+    prepare = import_module(f"equidiff_cli.commands.{command}").prepare
+    try:
+        work = prepare(config, directory)
+    except (ValueError, OSError) as error:
+        if not begun and not keep:
+            discard(directory)
+        raise WrongRequest(unwritable(error) if isinstance(error, OSError) else str(error)) from error
+    try:
+        work()
+    except OSError as error:
+        raise Failed(unwritable(error)) from error
+    except Exception as error:
+        log.exception("failed")
+        raise Failed(f"failed: {type(error).__name__}: {error} (see {directory / command}.log)") from error
+    print(os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory, flush=True)
+
+
 class WrongRequest(Exception):
-    """What was asked for cannot be done: exit code 2."""
+    """What was asked for cannot be done."""
+
+    code = 2
 
 
 class Failed(Exception):
-    """It went wrong while running: exit code 1."""
+    """It went wrong while running."""
+
+    code = 1
 
 
 class Terminated(BaseException):
     """SIGTERM came before there was anything to save."""
 
+    number = signal.SIGTERM
+
 
 def terminated(number, frame):
-    raise Terminated
+    raise Terminated("terminated before there was anything to save")
 
 
-def wrong(message):
-    """Say in one line what is wrong with the request; exit code 2."""
+def say(message):
+    """One line on standard error."""
     print("equidiff: " + " ".join(str(message).split()), file=sys.stderr)
-    return 2
 
 
 def unwritable(error):
-    """A directory that cannot be made or written, or a full disk."""
+    """What to say of a directory that cannot be made or written, or a full disk."""
     where = f"{error.filename}: " if error.filename else ""
-    print(f"equidiff: {where}{error.strerror or error}; hydra.run.dir=... chooses another place", file=sys.stderr)
-    return 2 if isinstance(error, (PermissionError, NotADirectoryError, FileExistsError)) else 1
+    return f"{where}{error.strerror or error}; hydra.run.dir=... chooses another place"
 
 
 def discard(directory):

@@ -16,9 +16,9 @@ def usage(commands):
 
 
 def word_on(file):
-    """The first line of a configuration file, a comment that says what it is."""
-    first = Path(file).open().readline()
-    return first.lstrip("# ").strip() if first.startswith("#") else ""
+    """The first line of a configuration file that is a comment for people: what it is."""
+    lines = Path(file).read_text().splitlines()
+    return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), "")
 
 
 def command_help(command, configs):

@@ -1,10 +1,11 @@
 """Stop at a moment when everything is saved, not in the middle of a step."""
 
+import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """The run was asked to stop by signal `number` and has saved its state."""
 
     def __init__(self, number):
@@ -21,6 +22,8 @@ def deferred():
         if received and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
         received.append(number)
+        with suppress(OSError):  # standard error may be a pipe that nobody reads any more
+            os.write(2, b"equidiff: stopping when this step is saved\n")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from training import Average, Checkpoint, arguments, autocast, export, prepare
 
 from equidiff_cli.prior import autoencoder
@@ -61,7 +62,8 @@ def loss_of(forward, z, y, generator, dropout, null):
     t = torch.randn(len(z), generator=generator).sigmoid().to(z.device)
     dropped = (torch.rand(len(z), generator=generator) < dropout).to(z.device)
     x = torch.lerp(noise, z, t[:, None, None, None])
-    with autocast(z.device):
+    kernels = [SDPBackend.MATH] if z.device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    with autocast(z.device), sdpa_kernel(kernels):  # on a CPU plain products are faster, their backward most of all
         v = forward(x, t, y.masked_fill(dropped, null))
     v, target = v.float(), z - noise
     return F.mse_loss(v, target), (1 - F.cosine_similarity(v, target, dim=1)).mean()

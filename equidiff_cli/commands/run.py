@@ -49,6 +49,7 @@ def prepare(config, directory):
     facts = configuration.flat(config) | {"device": str(device), "precision": precision, "query": _digest(picture)}
     run.open(facts)
     about = {
+        "configuration": facts,
         "objective": getattr(objective, "description", config.objective.get("_target_")),
         "target": target.name,
         "query": config.query,

@@ -80,14 +80,14 @@ def test_a_prefix_that_only_some_names_have_stays(tmp_path):
 
 
 def test_an_archive_that_was_compressed_again_has_the_right_values(tmp_path):
-    with zipfile.ZipFile(io.BytesIO(saved(STATE))) as old:
-        with zipfile.ZipFile(tmp_path / "weights.pt", "w", zipfile.ZIP_DEFLATED) as new:
-            for name in old.namelist():
-                new.writestr(name, old.read(name))
+    old = zipfile.ZipFile(io.BytesIO(saved(STATE)))
+    with zipfile.ZipFile(tmp_path / "weights.pt", "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
     assert same(weights.read(tmp_path / "weights.pt", "k"), STATE)
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda state, path: save_file(state, path)], ids=["zip", "safetensors"])
+@pytest.mark.parametrize("write", [torch.save, save_file], ids=["zip", "safetensors"])
 def test_files_are_mapped_not_read(tmp_path, write):
     path = tmp_path / "weights"
     write({"weight": torch.full((1000,), 7.0)}, path)
@@ -179,7 +179,7 @@ def refusal(path):
     return message.removeprefix(start).removesuffix(end)
 
 
-@pytest.mark.filterwarnings("ignore:'torch.load' received a zip file that looks like a TorchScript archive")
+@pytest.mark.filterwarnings("ignore:.*TorchScript archive", "ignore:Detected pickle protocol 4")
 @pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG)
 def test_wrong_contents(tmp_path, content, message):
     path = tmp_path / "weights.pt"
@@ -204,6 +204,21 @@ def test_cut_anywhere_it_is_refused(tmp_path, form):
     for size in range(0, len(whole), 11):
         path.write_bytes(whole[:size])
         assert refusal(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
+def test_altered_anywhere_it_is_read_or_refused_in_one_line(tmp_path, form):
+    whole = safetensors_bytes(tmp_path) if form == "safetensors" else saved(STATE, **LEGACY if form == "legacy" else {})
+    path, refused = tmp_path / "weights", 0
+    for i in range(0, len(whole), 2):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 0x11]) + whole[i + 1 :])
+        try:
+            weights.read(path, "k")
+        except ValueError as error:
+            assert str(error).startswith(f"k={path}: ") and "\n" not in str(error)
+            refused += 1
+    assert refused > 20
 
 
 def test_wrong_places(tmp_path):
@@ -338,7 +353,7 @@ def test_a_tensor_that_no_file_can_fill_is_an_error_of_the_module():
             super().__init__()
             self.register_buffer("table", torch.zeros(2), persistent=False)
 
-    with pytest.raises(RuntimeError, match="^Lost has tensors that no file can fill: table$"):
+    with pytest.raises(RuntimeError, match=r"^Lost has tensors that no file can fill: table$"):
         fit(small_state(), Lost)
 
 
