@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from equidiff_cli import __version__
+from equidiff_cli.checks import WrongRequest
 from equidiff_cli.helptext import command_help, usage
 
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
@@ -63,10 +64,11 @@ def execute(command, arguments):
 
     register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
-    sys.argv = [sys.argv[0], *arguments]
+    sys.argv = [sys.argv[0], *flags_first(arguments)]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
     signal.signal(signal.SIGTERM, terminated)
     failures = []
+    restore = keep_records(arguments)
     try:
         hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job_of(command, failures))()
     except (HydraException, OmegaConfBaseException) as error:
@@ -76,9 +78,42 @@ def execute(command, arguments):
     except (Interrupted, KeyboardInterrupt, Terminated) as error:
         number = getattr(error, "number", signal.SIGINT)
         failures.append((128 + number, str(error) or "interrupted"))
+    if any(code == WrongRequest.code for code, _ in failures):
+        restore()
     for _, message in failures:
         say(message)
     return max((code for code, _ in failures), default=0)
+
+
+def flags_first(arguments):
+    """Options before overrides, which is the only order that Hydra's parser takes."""
+    with_value = {
+        "--config-dir",
+        "-cd",
+        "--config-path",
+        "-cp",
+        "--config-name",
+        "-cn",
+        "--cfg",
+        "-c",
+        "--package",
+        "-p",
+    }
+    flags, overrides, rest = [], [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        (flags if word.startswith("-") else overrides).append(word)
+        if word in with_value and rest:
+            flags.append(rest.pop(0))
+    return flags + overrides
+
+
+def keep_records(arguments):
+    """Hydra writes `.hydra` before a request is checked; this returns a function that puts an earlier run's back."""
+    directory = [word.partition("=")[2].strip("'\"") for word in arguments if word.startswith("hydra.run.dir=")]
+    folder = Path(directory[-1]) / ".hydra" if directory else None
+    kept = {file: file.read_bytes() for file in folder.glob("*.yaml")} if folder and folder.is_dir() else {}
+    return lambda: [file.write_bytes(content) for file, content in kept.items()]
 
 
 def job_of(command, failures):
@@ -121,18 +156,14 @@ def run_one(command, config, directory, keep):
         raise WrongRequest(unwritable(error) if isinstance(error, OSError) else str(error)) from error
     try:
         work()
+    except WrongRequest:
+        raise
     except OSError as error:
         raise Failed(unwritable(error)) from error
     except Exception as error:
         log.exception("failed")
         raise Failed(f"failed: {type(error).__name__}: {error} (see {directory / command}.log)") from error
     print(os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory, flush=True)
-
-
-class WrongRequest(Exception):
-    """What was asked for cannot be done."""
-
-    code = 2
 
 
 class Failed(Exception):

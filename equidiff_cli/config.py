@@ -78,7 +78,7 @@ def build(config: DictConfig, group: str, *parts, **options):
         cause = error.__cause__
         if isinstance(cause, ValueError):
             raise cause from None
-        reason = str(cause or error).splitlines()[0]
+        reason = " ".join(str(cause or error).split())
         raise ValueError(f"{group}._target_={config[group].get('_target_')}: {reason}") from error
 
 

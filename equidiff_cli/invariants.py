@@ -24,7 +24,10 @@ class Invariance:
         self.objective, self.distance, self.lowpass = objective, distance, lowpass
         self.scale = 1.0
         with torch.no_grad():
-            self.target = objective(query)[0].float()
+            values = objective(query)
+        if not isinstance(values, torch.Tensor) or values.ndim != 2 or len(values) != len(query):
+            raise ValueError(f"objective: must give values (N, K), gave {getattr(values, 'shape', type(values))}")
+        self.target = values[0].float()
 
     @torch.no_grad()
     def spread(self, pictures, batch):

@@ -5,6 +5,8 @@ them, and describes itself in `description`. Anything with this signature can be
 a class, or a function that returns a function of pictures.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from equidiff_cli.checks import number, one_of
@@ -46,7 +48,7 @@ class Logits:
 
 
 class Probability:
-    """Softmax probabilities: of one class (K = 1), of several, or of all ("all", for `distance=kl`)."""
+    """Softmax probabilities: of one class (K = 1) or of all ("all", for `distance=kl`)."""
 
     def __init__(self, target, query, label):
         self.target = target
@@ -89,22 +91,22 @@ class Neuron:
     """
 
     def __init__(self, target, query, layer, channel, position, reduce):
-        self.target, self.layer, self.channel = target, layer, channel
-        one_of("objective.layer", layer, target.layers)
+        self.target, self.channel = target, channel
+        layer = self.layer = one_of("objective.layer", layer, target.layers)
         self.reduce = one_of("objective.reduce", reduce, ("mean", "max"))
         with torch.no_grad():
-            *space, channels = channels_last(target.activations(query, layer), layer).shape[1:]
+            *space, channels = channels_last(target, query, layer).shape[1:]
         number("objective.channel", channel, minimum=0, maximum=channels - 1, whole=True)
-        self.position = None if position is None else tuple(position)
-        if self.position is not None and len(self.position) != len(space):
+        if position is not None and (not isinstance(position, Sequence) or len(position) != len(space)):
             raise ValueError(f"objective.position={position}: must be {len(space)} numbers, {layer} is {tuple(space)}")
+        self.position = None if position is None else tuple(position)
         for place, size in zip(self.position or (), space, strict=False):
             number("objective.position", place, minimum=0, maximum=size - 1, whole=True)
         where = f"at {list(self.position)}" if self.position else f"{reduce} over space" if space else "alone"
         self.description = f"channel {channel} of {layer}, {where}"
 
     def __call__(self, x):
-        values = channels_last(self.target.activations(x, self.layer), self.layer)[..., self.channel]
+        values = channels_last(self.target, x, self.layer)[..., self.channel]
         if self.position is not None:
             return values[(slice(None), *self.position)][:, None]
         values = values.flatten(1) if values.ndim > 1 else values[:, None]
@@ -122,7 +124,7 @@ class Features:
         self.description = f"{size} features of {layer}, {'whole' if pool == 'none' else pool + ' over space'}"
 
     def __call__(self, x):
-        values = channels_last(self.target.activations(x, self.layer), self.layer)  # (N, ..., C)
+        values = channels_last(self.target, x, self.layer)  # (N, ..., C)
         if self.pool == "none" or values.ndim == 2:
             return values.flatten(1)
         return POOLS[self.pool](values.flatten(1, -2))
@@ -131,8 +133,9 @@ class Features:
 POOLS = {"mean": lambda x: x.mean(1), "max": lambda x: x.amax(1), "none": None}  # (N, positions, C) -> (N, C)
 
 
-def channels_last(activations, layer):
-    """Maps (N, C, H, W) -> (N, H, W, C); sequences (N, T, C) and vectors (N, C) stay as they are."""
-    if not isinstance(activations, torch.Tensor) or activations.ndim not in (2, 3, 4):
+def channels_last(target, x, layer):
+    """Activations: maps (N, C, H, W) as (N, H, W, C), sequences (N, T, C) and vectors (N, C) as they are."""
+    values = target.activations(x, layer)
+    if not isinstance(values, torch.Tensor) or values.ndim not in (2, 3, 4) or len(values) != len(x):
         raise ValueError(f"objective.layer={layer}: its output is not a map, a sequence or a vector of numbers")
-    return activations.movedim(1, -1) if activations.ndim == 4 else activations
+    return values.movedim(1, -1) if values.ndim == 4 else values

@@ -58,7 +58,7 @@ class Progress:
 
     def finished(self, index, status, steps, loss):
         """Take note of a sample that left."""
-        self.rows[index] = (status, steps, loss)
+        self.rows[index] = (status, steps, math.nan if loss is None else loss)  # None: so a record writes it
         self.used.append(steps)
 
     def say(self, text):
@@ -71,14 +71,13 @@ class Progress:
         return f"{len(self.used)} of {self.samples} samples finished (" + ", ".join(tally) + ")"
 
     def left(self):
-        """The time left, from the steps that finished samples took, or the whole budget before there are any."""
+        """The time left if those in work use up their budget and those that wait take as long as finished ones."""
         expected = sum(self.used) / len(self.used) if self.used else self.steps
-        running = sum(max(expected - row[1], 1) for row in self.rows.values() if row[0] == "running")
+        running = sum(self.steps - row[1] for row in self.rows.values() if row[0] == "running")
         waiting = (self.samples - len(self.rows)) * expected
         elapsed = time.monotonic() - self.started
-        seconds = elapsed / max(self.evaluations, 1) * (running + waiting)
-        about = "about" if self.used else "at most"
-        return f"{about} {seconds // 60:.0f}:{seconds % 60:02.0f} left"
+        minutes, seconds = divmod(round(elapsed / max(self.evaluations, 1) * (running + waiting)), 60)
+        return f"{'about' if waiting and self.used else 'at most'} {minutes}:{seconds:02d} left"
 
     def table(self):
         """The live display: one row a sample, those in work first if there are many."""

@@ -5,6 +5,7 @@ folder `.state` exists only while a run is unfinished; what it holds suffices to
 """
 
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from equidiff_cli.query import to_image, to_tensor
 
@@ -39,9 +40,10 @@ def append(path, text):
     """Append whole lines with a single write, so that a reader never sees half of one."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        data = text.encode()
+        data, length = text.encode(), os.fstat(descriptor).st_size
         if os.write(descriptor, data) != len(data):
-            raise OSError(f"{path}: the disk is full")
+            os.ftruncate(descriptor, length)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 
@@ -68,24 +70,32 @@ class RunDir:
 
         Raises `ValueError` if another process works in it or it was begun with another configuration.
         """
+        if self.finished:
+            return self._same(configuration, json.loads((self.path / "summary.json").read_text())["configuration"])
         for folder in (self.samples, self.state):
             folder.mkdir(parents=True, exist_ok=True)
         self.lock = open(self.state / "lock", "w")  # held until the process ends
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            known = self.state / "configuration.json"
+            if known.exists():
+                self._same(configuration, json.loads(known.read_text()))
         except BlockingIOError:
+            self.lock.close()
             raise ValueError(f"hydra.run.dir={self.path}: another process is working in this directory") from None
-        known = self.state / "configuration.json"
-        if known.exists():
-            before = json.loads(known.read_text())
-            for key in sorted(before.keys() | configuration.keys()):
-                if before.get(key) != configuration.get(key):
-                    raise ValueError(
-                        f"{key}={configuration.get(key)}: the run in {self.path} was begun with {before.get(key)};"
-                        " use that value or another hydra.run.dir"
-                    )
+        except ValueError:
+            self.lock.close()
+            raise
         with whole(known) as beside:
             beside.write_text(json.dumps(configuration))
+
+    def _same(self, configuration, before):
+        for key in sorted(before.keys() | configuration.keys()):
+            if before.get(key) != configuration.get(key):
+                raise ValueError(
+                    f"{key}={configuration.get(key)}: the run in {self.path} was begun with {before.get(key)};"
+                    " use that value or another hydra.run.dir"
+                )
 
     def save_image(self, name, image):
         """Write a PIL picture: `query.png`, the query as the target sees it, or `grid.png`."""
@@ -102,10 +112,10 @@ class RunDir:
         append(self.losses, text.getvalue())
 
     def save_picture(self, index, picture, z_start, z):
-        """Write one picture (3, H, W) and its latents (C, H, W); return the picture as the file holds it."""
+        """Write one picture (3, H, W) and its latents (C, H, W); return it as the file holds it, and the file name."""
         file = self.samples / f"{index:03d}.png"
         with whole(self.state / f"{index}.safetensors") as beside:
-            save_file({"z_start": z_start.contiguous(), "z": z.contiguous()}, beside)
+            beside.write_bytes(save({"z_start": z_start.contiguous(), "z": z.contiguous()}))
         with whole(file) as beside:
             to_image(picture).save(beside)
         with Image.open(file) as image:
@@ -125,7 +135,7 @@ class RunDir:
         """Keep what the run needs to continue: tensors, and plain facts; log lengths are added."""
         lengths = {file.name: file.stat().st_size if file.exists() else 0 for file in (self.lines, self.losses)}
         with whole(self.state / "state.safetensors") as beside:
-            save_file(tensors, beside, metadata={"facts": json.dumps(facts | {"lengths": lengths})})
+            beside.write_bytes(save(tensors, metadata={"facts": json.dumps(facts | {"lengths": lengths})}))
 
     def load_state(self):
         """(tensors, facts) of the last saved state, or None; log lines written after it are taken back."""
@@ -137,13 +147,15 @@ class RunDir:
         for log in (self.lines, self.losses):
             if log.exists():
                 os.truncate(log, facts["lengths"][log.name])
+                if not facts["lengths"][log.name]:
+                    log.unlink()
         return (load_file(file), facts) if file.exists() else None
 
     def close(self, summary):
         """Gather the latents, write the summary, and remove the state: the run is finished."""
         latents = [load_file(self.state / f"{record['index']}.safetensors") for record in self.records()]
         with whole(self.path / "latents.safetensors") as beside:
-            save_file({name: torch.stack([one[name] for one in latents]) for name in ("z_start", "z")}, beside)
+            beside.write_bytes(save({name: torch.stack([one[name] for one in latents]) for name in ("z_start", "z")}))
         with whole(self.path / "summary.json") as beside:
             beside.write_text(json.dumps(finite(summary), indent=1) + "\n")
         shutil.rmtree(self.state)

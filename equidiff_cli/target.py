@@ -1,6 +1,6 @@
 """The network under study: a frozen classifier, its own preprocessing as tensor operations, and its named layers."""
 
-import difflib
+import textwrap
 from pathlib import Path
 
 import timm
@@ -42,10 +42,15 @@ class Target:
     def activations(self, x, layer):
         """Output of the named layer for pictures (N, 3, H, W) in [0, 1].
 
-        The output is cloned, because an in-place operation after the layer may overwrite it.
+        The output is cloned, because an in-place operation after the layer may overwrite it. Of a layer that is used
+        several times, the first output is taken.
         """
         kept = []
-        hook = self.model.get_submodule(layer).register_forward_hook(lambda _m, _i, output: kept.append(output.clone()))
+
+        def keep(_module, _input, output):
+            kept.append(output.clone() if isinstance(output, torch.Tensor) else output)
+
+        hook = self.model.get_submodule(layer).register_forward_hook(keep)
         try:
             self(x)
         finally:
@@ -59,7 +64,7 @@ class Target:
 
         Raises `ValueError` naming `key` and the nearest names if there is no such class, or more than one.
         """
-        if isinstance(label, int) or str(label).isdigit():
+        if (isinstance(label, int) and not isinstance(label, bool)) or str(label).isdecimal():
             return number(key, int(label), minimum=0, maximum=len(self.classes) - 1, whole=True)
         wanted = _plain(label)
         found = [i for i, names in enumerate(self.classes) if wanted in map(_plain, names.split(", "))]
@@ -95,16 +100,22 @@ def timm_model(name, weights):
         name: a model name of timm, such as "resnet50" or "vit_base_patch16_224.augreg_in21k_ft_in1k".
         weights: path of a local .pth or .safetensors file; None: the published weights, from the cache or the hub.
     """
-    known = timm.list_models(pretrained=False)
-    if str(name).split(".")[0] not in known:
-        near = difflib.get_close_matches(str(name), known, n=6, cutoff=0.3)
-        raise ValueError(f"target.name={name}: timm has no such model; the nearest are {', '.join(near)}")
+    known = timm.list_models() + timm.list_pretrained()  # without and with the tag of the weights
+    if name not in known:
+        raise ValueError(f"target.name={name}: timm has no such model; {choices(name, known)}")
     overlay = None
     if weights is not None:
         if not Path(weights).is_file():
             raise ValueError(f"target.weights={weights}: no such file; give a .pth or .safetensors file")
+        read(weights, "target.weights")  # says in one line what is wrong with a file that cannot be read
         overlay = dict(file=str(weights))
-    model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    try:
+        model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except (OSError, RuntimeError) as error:  # no network, nothing published, or tensors that do not fit
+        reason = textwrap.shorten(str(error), 300)
+        if weights is not None:
+            raise ValueError(f"target.weights={weights}: {reason}") from None
+        raise ValueError(f"target.name={name}: {reason} (target.weights=... takes a local file)") from None
     transform = create_transform(**resolve_model_data_config(model))
     info = ImageNetInfo()
     classes = [info.index_to_description(i) for i in range(1000)] if model.num_classes == 1000 else None

@@ -48,7 +48,7 @@ def main():
     args = parser.parse_args()
     with initialize_config_dir(str(configs()), version_base="1.3"):
         config = compose("prior/embedded", args.overrides)
-    prior = instantiate(config.prior)
+    prior = instantiate(config.prior, device=torch.device("cpu"), autocast=torch.float32)
     images, labels = cifar10.load(args.data, "test")
     images = images / 255
     for name in classifiers.ARCHITECTURES:

@@ -8,6 +8,7 @@ import time
 import cifar10
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from training import Average, Checkpoint, arguments, autocast, export, prepare
 
 from equidiff_cli.classifiers import ARCHITECTURES, MEAN, STD, SmallConvNet
@@ -46,6 +47,7 @@ def main():
     parser.add_argument("--lr", type=float, default=0.5)
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--erase", type=int, default=8, help="side of the blanked square in pixels; 0: none")
+    parser.add_argument("--init", help="start from these weights instead of random ones: another cycle")
     args = parser.parse_args()
     args.checkpoint = args.checkpoint.format(model=args.model)
     device = prepare(args)
@@ -55,8 +57,11 @@ def main():
     images, test_images = ((x / 255 - mean) / std for x in (images, test_images))
 
     model = ARCHITECTURES[args.model]().to(device, memory_format=torch.channels_last)
-    if isinstance(model, SmallConvNet):
+    if isinstance(model, SmallConvNet):  # its first layer is set by the data and stays
         whiten(model.conv1, images[:5000].to(device))
+    if args.init:
+        model.load_state_dict(load_file(args.init))
+    forward = torch.compile(model) if args.compile else model
     trained = [p for p in model.parameters() if p.requires_grad]
     decayed = {"params": [p for p in trained if p.ndim > 1], "weight_decay": args.weight_decay}
     plain = {"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0}
@@ -66,7 +71,7 @@ def main():
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, args.lr, total, pct_start=0.25, anneal_strategy="linear", cycle_momentum=False, div_factor=10
     )
-    average = Average(model, 0.995)
+    average = Average(model, 0.98)
     generator = torch.Generator().manual_seed(args.seed)
     checkpoint = Checkpoint(
         args.checkpoint, generator, model=model, average=average, optimizer=optimizer, schedule=schedule
@@ -82,7 +87,7 @@ def main():
             x = cifar10.random_erase(x, args.erase, generator)
         x, y = x.to(device, memory_format=torch.channels_last), labels[part].to(device)
         with autocast(device):
-            output = model(x)
+            output = forward(x)
         loss = F.cross_entropy(output.float(), y, label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()

@@ -61,7 +61,7 @@ def test_standard_output_is_the_directory_alone(finished):
 
 def test_the_run_directory_is_complete_and_nothing_else(finished):
     _, _, directory = finished
-    assert {path.name for path in directory.iterdir()} - {"run.log"} == FILES
+    assert {path.name for path in directory.iterdir()} == FILES
     assert sorted(path.name for path in (directory / "samples").iterdir()) == ["000.png", "001.png", "002.png"]
 
 
@@ -155,7 +155,7 @@ def test_a_killed_run_goes_on_to_the_same_files(equidiff, tmp_path):
     process.wait()
     assert not (tmp_path / "killed" / "summary.json").exists(), "it finished before it could be killed"
     resumed = directory_of(equidiff(*arguments, "hydra.run.dir=killed"), tmp_path)
-    assert {path.name for path in resumed.iterdir()} - {"run.log"} == FILES
+    assert {path.name for path in resumed.iterdir()} == FILES
     for name in ("losses.csv", "latents.safetensors", "grid.png", *(f"samples/{i:03d}.png" for i in range(5))):
         assert (resumed / name).read_bytes() == (reference / name).read_bytes(), name
 
@@ -180,6 +180,34 @@ def test_sigterm_saves_and_says_so(equidiff, tmp_path):
     refused = equidiff(*arguments, "seed=7")
     assert refused.returncode == 2 and "seed=7" in refused.stderr and "begun with 0" in refused.stderr
     assert (tmp_path / "stopped" / ".state" / "state.safetensors").exists(), "a refused request destroys nothing"
+
+
+def test_a_refused_request_leaves_the_record_of_the_earlier_run(equidiff, tmp_path):
+    directory = directory_of(equidiff("run", *QUICK, "hydra.run.dir=kept"), tmp_path)
+    before = {file.name: file.read_bytes() for file in (directory / ".hydra").iterdir()}
+    refused = equidiff("run", *QUICK, "hydra.run.dir=kept", "seed=3")
+    assert refused.returncode == 2 and "seed=3: the run in" in refused.stderr
+    assert {file.name: file.read_bytes() for file in (directory / ".hydra").iterdir()} == before
+
+
+def test_flags_may_stand_anywhere(equidiff, tmp_path):
+    done = equidiff("run", *QUICK, "-m", "seed=1,2")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, done.stderr
+
+
+def test_an_objective_that_never_changes(equidiff, tmp_path):
+    (tmp_path / "mine.py").write_text("def zero(target, query):\n    return lambda x: x[:, :1, 0, 0] * 0\n")
+    own = ("objective=function", "objective._target_=mine.zero")
+    done = equidiff("run", *QUICK, *own)
+    assert done.returncode == 2 and "spread over unguided samples is 0.0; give a number" in done.stderr
+    done = equidiff("run", *QUICK, *own, "loss_scale=1")
+    assert done.returncode == 0 and records_of(directory_of(done, tmp_path))[0]["status"] == "converged"
+
+
+def test_an_objective_of_the_wrong_shape(equidiff, tmp_path):
+    (tmp_path / "mine.py").write_text("def flat(target, query):\n    return lambda x: x.mean((1, 2, 3))\n")
+    done = equidiff("run", *QUICK, "objective=function", "objective._target_=mine.flat")
+    assert done.returncode == 2 and "must give values (N, K)" in done.stderr
 
 
 def test_a_finished_run_is_left_as_it_is(equidiff, tmp_path):

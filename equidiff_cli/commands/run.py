@@ -12,6 +12,7 @@ from PIL import Image
 
 from equidiff_cli import config as configuration
 from equidiff_cli import query as pictures
+from equidiff_cli.checks import WrongRequest
 from equidiff_cli.device import peak_memory, pick_device, pick_precision
 from equidiff_cli.grid import grid
 from equidiff_cli.interrupt import Interrupted, deferred
@@ -46,7 +47,9 @@ def prepare(config, directory):
     prior = configuration.build(config, "prior", device=device, autocast=autocast)
 
     run = RunDir(directory)
-    facts = configuration.flat(config) | {"device": str(device), "precision": precision, "query": _digest(picture)}
+    weights = {file.name: sha256(file) for file in (*prior.files, *target.files)}
+    facts = configuration.flat(config) | {"device": str(device), "precision": precision}
+    facts |= {"query (SHA-256 of its pixels)": _digest(picture), "weights (SHA-256)": weights}
     run.open(facts)
     about = {
         "configuration": facts,
@@ -55,7 +58,7 @@ def prepare(config, directory):
         "query": config.query,
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         "precision": precision,
-        "weights": {file.name: sha256(file) for file in (*prior.files, *target.files)},
+        "weights": weights,
     }
     return lambda: work(config, run, picture, prior, target, invariance, optimizer, about)
 
@@ -71,11 +74,18 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
     saved = run.load_state()
     if saved:
         slots.restore(*saved)
-    spread = saved[1]["spread"] if saved else null_spread(prior, invariance, config.null_samples, config.batch)
-    elapsed = saved[1]["elapsed"] if saved else 0.0
-    invariance.scale = config.loss_scale if config.loss_scale != "auto" else 1 / spread
+    progress = Progress(config.samples, config.budget.steps, config.budget.threshold, done=run.records())
+    progress.say(
+        f"holding the {about['objective']} in {about['target']} at the query's value;"
+        f" first its spread over {config.null_samples} unguided samples"
+    )
+    elapsed, spread = (saved[1]["elapsed"], saved[1]["spread"]) if saved else (0.0, None)
+    if spread is None:
+        spread = invariance.spread(prior.unguided(config.null_samples, config.batch), config.batch)
+    if config.loss_scale == "auto" and not 0 < spread < float("inf"):
+        raise WrongRequest(f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number")
+    invariance.scale = 1 / spread if config.loss_scale == "auto" else config.loss_scale
     budget = dict(steps=config.budget.steps, threshold=config.budget.threshold)
-    progress = Progress(config.samples, **budget, done=run.records())
     events = sample(prior, invariance, optimizer, slots, **budget)
 
     def save():
@@ -100,14 +110,6 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
                 raise Interrupted(signals[0])
     finish(run, picture, about, spread, invariance, elapsed + time.monotonic() - started, prior.device)
     progress.say(f"{progress.counts()}; pictures in {run.samples}, side by side in {run.path / 'grid.png'}")
-
-
-def null_spread(prior, invariance, samples, batch):
-    """The spread of the objective over unguided samples, the unit of the losses."""
-    spread = invariance.spread(prior.unguided(samples, batch), batch)
-    if not 0 < spread < float("inf"):
-        raise ValueError(f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number")
-    return spread
 
 
 def save_sample(event, run, prior, invariance, seeds):

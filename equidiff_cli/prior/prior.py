@@ -6,7 +6,7 @@ import torch
 from equidiff_cli.checks import number, one_of
 from equidiff_cli.prior import sampler
 
-NULL_STREAM = 2**32  # keeps the seeds of unguided samples apart from those of a run
+NULL_STREAM = 2**64  # a third word of entropy keeps unguided samples apart from those of every run, seed < 2**32
 
 
 def sample_seed(seed, index):

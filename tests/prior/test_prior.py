@@ -1,0 +1,146 @@
+"""The prior: noise from seeds, the flow, decoding, precision, and what is refused."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+
+from equidiff_cli.prior import sampler
+from equidiff_cli.prior.prior import NULL_STREAM, Prior, sample_seed
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
+
+
+@pytest.fixture
+def make(tiny_prior):
+    """The tiny prior with other options."""
+
+    def call(device="cpu", **options):
+        parts = copy.deepcopy((tiny_prior.network, tiny_prior.decoder, tiny_prior.mean, tiny_prior.std))
+        return Prior(*(part.to(device) for part in parts), **dict(solver="euler", steps=4, shift=0.3) | options)
+
+    return call
+
+
+def noise_of(prior, n=3):
+    return torch.stack([prior.noise(seed) for seed in range(n)])
+
+
+def test_sizes(tiny_prior):
+    assert tiny_prior.latent_shape == (4, 4, 4)
+    assert tiny_prior.image_size == 8
+    assert tiny_prior.decode(noise_of(tiny_prior)).shape == (3, 3, 8, 8)
+
+
+def test_noise_is_standard_normal_and_set_by_its_seed(tiny_prior):
+    state = torch.get_rng_state()
+    noise = torch.stack([tiny_prior.noise(seed) for seed in range(500)])
+    assert torch.equal(torch.get_rng_state(), state), "the global generator is not touched"
+    assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
+    assert torch.equal(tiny_prior.noise(7), noise[7])
+    assert torch.pdist(noise.flatten(1)).min() > 1
+
+
+def test_seeds_of_unguided_samples_are_apart_from_those_of_every_run():
+    unguided = {sample_seed(NULL_STREAM, index) for index in range(64)}
+    runs = {sample_seed(seed, index) for seed in (*range(40), 2**32 - 1) for index in range(40)}
+    assert len(unguided) == 64 and unguided.isdisjoint(runs)
+
+
+def test_flow_is_the_sampler_on_the_null_class(make, tiny_prior):
+    prior, z0 = make(steps=3, shift=0.5), noise_of(tiny_prior)
+    null = torch.full((3,), tiny_prior.network.num_classes)
+    times, z = sampler.time_grid(3, 0.5), z0
+    for t, after in itertools.pairwise(times):
+        z = z + (after - t) * tiny_prior.network(z, t.expand(3), null)
+    torch.testing.assert_close(prior.flow(z0), z)
+    other = tiny_prior.network(z0, times[:1].expand(3), null - 1)
+    assert not torch.allclose(other, prior.velocity(z0, 0), atol=1e-3), "the class makes no difference here"
+
+
+def test_decode_undoes_the_normalisation_and_the_range(tiny_prior):
+    mean, std = torch.linspace(-1, 1, 4).view(1, 4, 1, 1), torch.linspace(0.5, 2, 4).view(1, 4, 1, 1)
+    prior = Prior(tiny_prior.network, tiny_prior.decoder, mean, std, solver="euler", steps=2, shift=1.0)
+    z = 3 * noise_of(prior)
+    x = tiny_prior.decoder.decode(z * std + mean).sample
+    assert x.abs().max() > 1, "nothing to clamp: the test shows less"
+    torch.testing.assert_close(prior.decode(z), (x.clamp(-1, 1) + 1) / 2)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 100])
+def test_unguided_pictures_are_always_the_same(tiny_prior, batch):
+    torch.manual_seed(batch)
+    pictures = tiny_prior.unguided(6, batch)
+    noise = torch.stack([tiny_prior.noise(sample_seed(NULL_STREAM, index)) for index in range(6)])
+    with torch.no_grad():
+        torch.testing.assert_close(pictures, tiny_prior.decode(tiny_prior.flow(noise)), atol=1e-5, rtol=1e-4)
+    assert not pictures.requires_grad and pictures.min() >= 0 and pictures.max() <= 1
+    assert torch.pdist(pictures.flatten(1)).min() > 0.1
+
+
+@pytest.mark.parametrize(("solver", "a_step"), [("euler", 1), ("heun", 2)])
+def test_evaluations_are_counted(make, solver, a_step, monkeypatch):
+    prior = make(solver=solver, steps=5)
+    calls, velocity = [], prior.network.velocity
+    monkeypatch.setattr(prior.network, "velocity", lambda z, c: calls.append(c) or velocity(z, c))
+    with torch.no_grad():
+        prior.flow(noise_of(prior))
+    assert len(calls) == prior.evaluations == 5 * a_step
+
+
+def test_solvers_agree_when_steps_are_many(make):
+    z0 = noise_of(make())
+    with torch.no_grad():
+        exact = make(solver="heun", steps=128).flow(z0)
+        errors = {(s, n): (make(solver=s, steps=n).flow(z0) - exact).norm() for s in ("euler", "heun") for n in (8, 16)}
+    assert 1.6 < errors["euler", 8] / errors["euler", 16] < 2.5, "first order"
+    assert 3 < errors["heun", 8] / errors["heun", 16] < 5, "second order"
+
+
+@pytest.mark.parametrize("recompute", [True, False])
+def test_recomputing_changes_no_gradient(make, tiny_prior, recompute):
+    z0 = noise_of(tiny_prior).requires_grad_()
+    prior = make(recompute=recompute)
+    grad = torch.autograd.grad(prior.decode(prior.flow(z0)).square().sum(), z0)[0]
+    other = make(recompute=not recompute)
+    torch.testing.assert_close(grad, torch.autograd.grad(other.decode(other.flow(z0)).square().sum(), z0)[0])
+    assert (grad.flatten(1).norm(dim=1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_close_and_comes_back_as_float32(make, device, dtype, monkeypatch):
+    half, full = make(device, autocast=dtype), make(device)
+    z0, kinds, velocity = noise_of(full).to(device), [], half.network.velocity
+    monkeypatch.setattr(half.network, "velocity", lambda z, c: note(velocity(z, c), kinds))
+    with torch.no_grad():
+        z, exact = half.flow(z0), full.flow(z0)
+        x = half.decode(exact)
+    assert kinds == [dtype] * 4, "half precision was not used"
+    assert z.dtype == x.dtype == torch.float32 and x.device == z0.device
+    assert 0 < (z - exact).norm() / exact.norm() < 0.02
+    assert 0 < (x - full.decode(exact)).abs().max() < 0.05
+    assert half.unguided(2, 2).device == half.device == z0.device
+    assert torch.equal(half.noise(3), full.noise(3)) and half.noise(3).device.type == "cpu"
+
+
+def note(v, kinds):
+    kinds.append(v.dtype)
+    return v
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(solver="rk4"), "prior.solver=rk4: use one of euler, heun"),
+        (dict(steps=0), "prior.steps=0: must be a whole number at least 1"),
+        (dict(steps=2.5), "prior.steps=2.5: must be a whole number at least 1"),
+        (dict(shift=0.0), "prior.shift=0.0: must be a number above 0"),
+        (dict(shift=float("nan")), "prior.shift=nan: must be a number above 0"),
+    ],
+)
+def test_wrong_options(make, options, message):
+    with pytest.raises(ValueError) as error:
+        make(**options)
+    assert str(error.value) == message
