@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
 
 def load(folder, split):
     """The pictures (N, 3, 32, 32) uint8 and labels (N,) int64 of `split`, "train" or "test".

@@ -9,6 +9,7 @@ import cifar10
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from train_classifier import calibration_error
 
 from equidiff_cli import classifiers, target
 from equidiff_cli.cli import configs
@@ -17,15 +18,11 @@ from equidiff_cli.query import to_image
 
 
 @torch.no_grad()
-def classifier(name, images, labels, bins=15):
-    """Accuracy, and the expected calibration error over bins of confidence (Guo et al. 2017)."""
+def classifier(name, images, labels):
+    """Accuracy, and the expected calibration error."""
     network = target.embedded(name)
-    probabilities = torch.cat([network(part).softmax(1) for part in images.split(500)])
-    confidence, predicted = probabilities.max(1)
-    index = (confidence * bins).long().clamp(max=bins - 1)
-    gap = (predicted == labels).float() - confidence
-    error = torch.zeros(bins).index_add_(0, index, gap).abs().sum().item() / len(labels)
-    return (predicted == labels).float().mean().item(), error
+    logits = torch.cat([network(part) for part in images.split(500)])
+    return (logits.argmax(1) == labels).float().mean().item(), calibration_error(logits, labels)
 
 
 @torch.no_grad()

@@ -149,8 +149,11 @@ def loss_rows(event, left):
 def finish(run, picture, about, spread, invariance, seconds, device):
     """Write what is known when all samples are finished."""
     records = run.records()
-    files = [Image.open(run.path / record["file"]) for record in records]
-    run.save_image("grid.png", grid(picture, files))
+    samples = []
+    for record in records:  # one file open at a time, however many samples there are
+        with Image.open(run.path / record["file"]) as image:
+            samples.append(image.copy())
+    run.save_image("grid.png", grid(picture, samples))
     counts = Counter(record["status"] for record in records)
     run.close(
         about
