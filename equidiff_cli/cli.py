@@ -87,7 +87,7 @@ def execute(command, arguments):
 
 def flags_first(arguments):
     """Options before overrides, which is the only order that Hydra's parser takes."""
-    with_value = {
+    with_value = [
         "--config-dir",
         "-cd",
         "--config-path",
@@ -98,7 +98,7 @@ def flags_first(arguments):
         "-c",
         "--package",
         "-p",
-    }
+    ]
     flags, overrides, rest = [], [], list(arguments)
     while rest:
         word = rest.pop(0)
@@ -148,15 +148,16 @@ def run_one(command, config, directory, keep):
     """
     begun = (directory / ".state").exists() or (directory / "summary.json").exists()
     prepare = import_module(f"equidiff_cli.commands.{command}").prepare
+    forget = (lambda: None) if begun or keep else (lambda: discard(directory))
     try:
         work = prepare(config, directory)
     except (ValueError, OSError) as error:
-        if not begun and not keep:
-            discard(directory)
+        forget()
         raise WrongRequest(unwritable(error) if isinstance(error, OSError) else str(error)) from error
     try:
         work()
     except WrongRequest:
+        forget()
         raise
     except OSError as error:
         raise Failed(unwritable(error)) from error
@@ -196,7 +197,7 @@ def unwritable(error):
 def discard(directory):
     """Remove the directory that Hydra made for a request that turned out to be wrong, if nothing else is in it."""
     logging.shutdown()
-    ours = {".hydra", "run.log", "samples", ".state"}
+    ours = {".hydra", "run.log", "query.png", "samples", ".state"}
     if directory.is_dir() and {path.name for path in directory.iterdir()} <= ours:
         shutil.rmtree(directory)
         for parent in list(directory.parents)[:2]:

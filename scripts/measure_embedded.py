@@ -19,10 +19,11 @@ from equidiff_cli.query import to_image
 
 @torch.no_grad()
 def classifier(name, images, labels):
-    """Accuracy, and the expected calibration error."""
+    """Accuracy, the expected calibration error, and the mean confidence."""
     network = target.embedded(name)
     logits = torch.cat([network(part) for part in images.split(500)])
-    return (logits.argmax(1) == labels).float().mean().item(), calibration_error(logits, labels)
+    confidence = logits.softmax(1).amax(1).mean().item()
+    return (logits.argmax(1) == labels).float().mean().item(), calibration_error(logits, labels), confidence
 
 
 @torch.no_grad()
@@ -49,8 +50,8 @@ def main():
     images, labels = cifar10.load(args.data, "test")
     images = images / 255
     for name in classifiers.ARCHITECTURES:
-        accuracy, error = classifier(name, images, labels)
-        print(f"{name}: test accuracy {accuracy:.4f}, expected calibration error {error:.4f}", flush=True)
+        accuracy, error, confidence = classifier(name, images, labels)
+        print(f"{name}: test accuracy {accuracy:.4f}, calibration error {error:.4f}, mean confidence {confidence:.4f}")
     psnr, shift = reconstruction(prior, images)
     print(f"autoencoder: {psnr:.2f} dB, colour shift {', '.join(f'{s:+.4f}' for s in shift)} of 1")
     if args.sheet:

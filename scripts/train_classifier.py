@@ -26,9 +26,9 @@ def whiten(layer, images):
 
 
 @torch.no_grad()
-def logits_of(model, images, device, views=(lambda x: x,)):
+def logits_of(model, images, device):
     model.eval()
-    return torch.cat([sum(model(view(part.to(device))) for view in views).cpu() for part in images.split(500)])
+    return torch.cat([model(part.to(device)).cpu() for part in images.split(500)])
 
 
 def calibration_error(logits, labels, bins=15):
@@ -96,9 +96,8 @@ def main():
         average.update(model, step)
         step += 1
         if step % steps_per_epoch == 0:
-            accuracy = (
-                (logits_of(average.model, test_images[:2000], device).argmax(1) == test_labels[:2000]).float().mean()
-            )
+            predicted = logits_of(average.model, test_images[:2000], device).argmax(1)
+            accuracy = (predicted == test_labels[:2000]).float().mean()
             print(
                 f"epoch {step // steps_per_epoch}/{args.epochs} loss {loss.item():.3f} test {accuracy:.4f}"
                 f" {time.monotonic() - started:.0f} s",

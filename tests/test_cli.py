@@ -200,6 +200,7 @@ def test_an_objective_that_never_changes(equidiff, tmp_path):
     own = ("objective=function", "objective._target_=mine.zero")
     done = equidiff("run", *QUICK, *own)
     assert done.returncode == 2 and "spread over unguided samples is 0.0; give a number" in done.stderr
+    assert not (tmp_path / "outputs").exists()
     done = equidiff("run", *QUICK, *own, "loss_scale=1")
     assert done.returncode == 0 and records_of(directory_of(done, tmp_path))[0]["status"] == "converged"
 

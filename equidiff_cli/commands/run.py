@@ -56,7 +56,7 @@ def prepare(config, directory):
         "objective": getattr(objective, "description", config.objective.get("_target_")),
         "target": target.name,
         "query": config.query,
-        "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "precision": precision,
         "weights": weights,
     }
