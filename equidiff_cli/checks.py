@@ -1,7 +1,7 @@
 """One line for a wrong value: the key, the value and what is accepted."""
 
 import difflib
-import math
+import sys
 
 
 def number(key, value, *, minimum=None, above=None, maximum=None, whole=False):
@@ -12,10 +12,11 @@ def number(key, value, *, minimum=None, above=None, maximum=None, whole=False):
         whole: whether it must be an integer.
     """
     kind = "a whole number" if whole else "a number"
-    if not isinstance(value, int if whole else (int, float)) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{key}={value}: must be {kind}{_bounds(minimum, above, maximum)}")
     if (
-        (minimum is not None and value < minimum)
+        not isinstance(value, int if whole else (int, float))
+        or isinstance(value, bool)
+        or not (whole or abs(value) <= sys.float_info.max)
+        or (minimum is not None and value < minimum)
         or (above is not None and value <= above)
         or (maximum is not None and value > maximum)
     ):
@@ -43,5 +44,8 @@ def choices(value, options, most=12):
     options = list(options)
     if len(options) <= most:
         return f"use one of {', '.join(options)}"
-    near = difflib.get_close_matches(str(value), options, n=6, cutoff=0.3) or options[:6]
-    return f"the nearest of {len(options)} names are {', '.join(near)}"
+    folded = {str(option).lower(): str(option) for option in options}
+    near = difflib.get_close_matches(str(value).lower(), folded, n=6, cutoff=0.3)
+    if not near:
+        return f"none of {len(options)} names is near, the first are {', '.join(map(str, options[:6]))}"
+    return f"the nearest of {len(options)} names are {', '.join(folded[name] for name in near)}"

@@ -21,6 +21,7 @@ from equidiff_cli.prior.weights import sha256
 from equidiff_cli.progress import Progress
 from equidiff_cli.rundir import RunDir
 from equidiff_cli.slots import Slots
+from equidiff_cli.target import adopt
 
 SHIPPED = Path(__file__).parents[1] / "queries"
 SAVE_SECONDS = 10.0
@@ -38,7 +39,7 @@ def prepare(config, directory):
     picture = pictures.load(config.query, config.prior.image_size, SHIPPED)
     query = pictures.to_tensor(picture)[None].to(device)
     lowpass, distance, optimizer = (configuration.build(config, group) for group in ("filter", "distance", "optimizer"))
-    target = configuration.build(config, "target")
+    target = adopt(configuration.build(config, "target"), query)
     target.model.to(device)
     objective = configuration.build(config, "objective", target, query)
     invariance = Invariance(objective, distance, lowpass, query)
