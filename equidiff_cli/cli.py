@@ -57,11 +57,13 @@ def execute(command, arguments):
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from equidiff_cli.auto import settle
     from equidiff_cli.config import register
     from equidiff_cli.interrupt import Interrupted
     from equidiff_cli.messages import explain
 
     register()
+    settle(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
     sys.argv = [sys.argv[0], *arguments]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory

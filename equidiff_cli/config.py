@@ -5,6 +5,7 @@ class that its `_target_` names.
 """
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -80,6 +81,17 @@ def build(config: DictConfig, group: str, *parts, **options):
             raise cause from None
         reason = str(cause or error).splitlines()[0]
         raise ValueError(f"{group}._target_={config[group].get('_target_')}: {reason}") from error
+
+
+def sources(config: DictConfig, group: str):
+    """Where the weights of a group's object come from, after a check of its options: what the function that `_target_`
+    names says in its attribute `sources`; nothing for what ships with the package and for a user's own."""
+    module, _, name = str(config[group]._target_).rpartition(".")
+    if not module.startswith("equidiff_cli."):
+        return []
+    lister = getattr(getattr(import_module(module), name, None), "sources", None)
+    options = OmegaConf.to_container(config[group], resolve=True)
+    return lister(**{key: value for key, value in options.items() if not key.startswith("_")}) if lister else []
 
 
 def flat(config: DictConfig):

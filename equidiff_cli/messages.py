@@ -3,6 +3,7 @@
 import re
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, ValidationError
 
 from equidiff_cli.checks import choices
@@ -44,7 +45,10 @@ def _options(configs, group):
 def _siblings(configs, key):
     """The keys that exist beside a dotted `key`."""
     group, _, _ = key.rpartition(".")
-    files = (configs / group).glob("*.yaml") if group else [configs / "run.yaml"]
-    names = {name for file in files for name in re.findall(r"^(\w+):", file.read_text(), flags=re.M)}
-    names -= {"defaults", "_target_", "hydra"}
+    folder, *inner = group.split(".")
+    names = set()
+    for file in (configs / folder).glob("*.yaml") if group else [configs / "run.yaml"]:
+        node = OmegaConf.select(OmegaConf.load(file), ".".join(inner)) if inner else OmegaConf.load(file)
+        names |= set(node or ())
+    names -= {"defaults", "_target_", "_convert_", "hydra"}
     return sorted(f"{group}.{name}" if group else name for name in names | (set() if group else set(_groups(configs))))

@@ -1,6 +1,7 @@
 """equidiff run: build the parts, run the algorithm, write the run directory."""
 
 import hashlib
+import logging
 import platform
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from equidiff_cli.device import peak_memory, pick_device, pick_precision
 from equidiff_cli.grid import grid
 from equidiff_cli.interrupt import Interrupted, deferred
 from equidiff_cli.invariants import Finished, Invariance, sample
+from equidiff_cli.prior.hub import find
 from equidiff_cli.prior.prior import sample_seed
 from equidiff_cli.prior.weights import sha256
 from equidiff_cli.progress import Progress
@@ -23,6 +25,7 @@ from equidiff_cli.rundir import RunDir
 from equidiff_cli.slots import Slots
 from equidiff_cli.target import adopt
 
+log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parents[1] / "queries"
 SAVE_SECONDS = 10.0
 VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
@@ -36,6 +39,7 @@ def prepare(config, directory):
     configuration.check(config)
     device = pick_device(config.device)
     precision, autocast = pick_precision(config.precision, device)
+    find([source for group in ("target", "prior") for source in configuration.sources(config, group)], log.info)
     picture = pictures.load(config.query, config.prior.image_size, SHIPPED)
     query = pictures.to_tensor(picture)[None].to(device)
     lowpass, distance, optimizer = (configuration.build(config, group) for group in ("filter", "distance", "optimizer"))
@@ -52,11 +56,12 @@ def prepare(config, directory):
     about = {
         "configuration": facts,
         "objective": getattr(objective, "description", config.objective.get("_target_")),
+        "prior": prior.name,
         "target": target.name,
         "query": config.query,
         "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         "precision": precision,
-        "weights": {file.name: sha256(file) for file in (*prior.files, *target.files)},
+        "weights": prior.weights | {file.name: sha256(file) for file in target.files},
     }
     return lambda: work(config, run, picture, prior, target, invariance, optimizer, about)
 
