@@ -43,20 +43,36 @@ class RunConfig:
     seed: int = MISSING
     device: str = MISSING
     precision: str = MISSING
+    tf32: bool = MISSING
+    compile: bool = MISSING
     loss_scale: Any = MISSING
     null_samples: int = MISSING
+
+
+@dataclass
+class FetchConfig:
+    """Everything `equidiff fetch` takes: the groups whose weights to bring."""
+
+    prior: Any = None
+    target: Any = None
 
 
 def register():
     """Make the schemas known to Hydra under the names the YAML files use."""
     ConfigStore.instance().store(name="run_schema", node=RunConfig)
+    ConfigStore.instance().store(name="fetch_schema", node=FetchConfig)
+
+
+def complete(config: DictConfig):
+    """`ValueError` for the first key without a value."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ValueError(f"{missing[0]}: has no default, give a value ({missing[0]}=...)")
 
 
 def check(config: DictConfig):
     """Raise `ValueError` for the first value out of range; nothing is loaded for it."""
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ValueError(f"{missing[0]}: has no default, give a value ({missing[0]}=...)")
+    complete(config)
     number("samples", config.samples, minimum=1, whole=True)
     number("batch", config.batch, minimum=1, whole=True)
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)

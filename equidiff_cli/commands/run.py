@@ -3,17 +3,19 @@
 import hashlib
 import logging
 import platform
+import sys
 import time
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from huggingface_hub.utils import disable_progress_bars
 from PIL import Image
 
 from equidiff_cli import config as configuration
 from equidiff_cli import query as pictures
-from equidiff_cli.device import peak_memory, pick_device, pick_precision
+from equidiff_cli.device import exact, name_of, peak_memory, pick_device, pick_precision, set_tf32
 from equidiff_cli.grid import grid
 from equidiff_cli.interrupt import Interrupted, deferred
 from equidiff_cli.invariants import Finished, Invariance, sample
@@ -37,18 +39,24 @@ def prepare(config, directory):
     Returns a function without arguments that does the work.
     """
     configuration.check(config)
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     device = pick_device(config.device)
     precision, autocast = pick_precision(config.precision, device)
-    find([source for group in ("target", "prior") for source in configuration.sources(config, group)], log.info)
+    set_tf32(config.tf32, device)
     picture = pictures.load(config.query, config.prior.image_size, SHIPPED)
     query = pictures.to_tensor(picture)[None].to(device)
     lowpass, distance, optimizer = (configuration.build(config, group) for group in ("filter", "distance", "optimizer"))
+    find([source for group in ("target", "prior") for source in configuration.sources(config, group)], log.info)
     target = adopt(configuration.build(config, "target"), query)
     target.model.to(device)
     objective = configuration.build(config, "objective", target, query)
-    invariance = Invariance(objective, distance, lowpass, query)
+    with exact():
+        invariance = Invariance(objective, distance, lowpass, query)
     invariance(query)  # a distance that does not fit the objective says so now
     prior = configuration.build(config, "prior", device=device, autocast=autocast)
+    if config.compile:
+        prior.network.velocity = torch.compile(prior.network.velocity)
 
     run = RunDir(directory)
     facts = configuration.flat(config) | {"device": str(device), "precision": precision, "query": _digest(picture)}
@@ -59,7 +67,7 @@ def prepare(config, directory):
         "prior": prior.name,
         "target": target.name,
         "query": config.query,
-        "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "device": name_of(device),
         "precision": precision,
         "weights": prior.weights | {file.name: sha256(file) for file in target.files},
     }
@@ -120,7 +128,7 @@ def save_sample(event, run, prior, invariance, seeds):
     """Write a finished sample's picture, latents and record; what is recorded last is measured on the saved file."""
     best = event.best
     on_file, file = run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
-    with torch.no_grad():
+    with torch.no_grad(), exact():
         objective_saved = invariance.objective(on_file[None].to(prior.device))[0]
     run.save_record(
         {

@@ -169,6 +169,8 @@ def _receive(remote, file):
         raise ConnectionError(
             f"{remote.repo}/{remote.name}: the download stopped after {so_far} ({_line(error)}); run again to go on"
         ) from error
+    finally:
+        file.flush()
 
 
 def _hash(path, length):
