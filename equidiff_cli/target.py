@@ -114,7 +114,7 @@ def timm_model(name, weights, num_classes=None):
         weights: path of a local .pth or .safetensors file; None: the published weights, from the cache or the hub.
         num_classes: how many classes the local weights have; None: as the published ones.
     """
-    (file,) = find(timm_sources(name, weights))
+    (file,) = find(timm_sources(name, weights, num_classes))
     key = "target.weights" if weights is not None else f"target.name={name}, file"
     overlay = {"state_dict": read(file, key)}
     if num_classes is not None:
