@@ -23,7 +23,7 @@ def explain(error, configs, command="run"):
     if isinstance(error, ConfigCompositionException):
         if group := re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", str(error)):
             return f"{group[1]}: no such group; {choices(group[1], _groups(configs))}"
-        if isinstance(cause, ConfigKeyError) or "not in struct" in str(cause):
+        if isinstance(cause, ConfigKeyError) or re.search(r"not in (struct|'\w+Config')", str(cause)):
             key = getattr(cause, "full_key", None) or str(error)
             return f"{key}: no such key; {choices(key, _siblings(configs, key, command))}"
         if isinstance(cause, ValidationError):
