@@ -18,6 +18,7 @@ from equidiff_cli.helptext import command_help, usage
 
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
     "run": "draw pictures that the target cannot tell from the query",
+    "fetch": "bring the weights of a prior and a target into the cache ahead",
 }
 log = logging.getLogger(__name__)
 
@@ -58,11 +59,13 @@ def execute(command, arguments):
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from equidiff_cli.auto import settle
     from equidiff_cli.config import register
     from equidiff_cli.interrupt import Interrupted
     from equidiff_cli.messages import explain
 
     register()
+    settle(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
     sys.argv = [sys.argv[0], *flags_first(arguments)]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
@@ -72,7 +75,7 @@ def execute(command, arguments):
     try:
         hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job_of(command, failures))()
     except (HydraException, OmegaConfBaseException) as error:
-        failures.append((2, explain(error, configs())))
+        failures.append((2, explain(error, configs(), command)))
     except OSError as error:
         failures.append((2, unwritable(error)))
     except (Interrupted, KeyboardInterrupt, Terminated) as error:
@@ -128,8 +131,10 @@ def job_of(command, failures):
 
         directory = Path(HydraConfig.get().runtime.output_dir)
         sweep = HydraConfig.get().mode.name == "MULTIRUN"
+        choices = HydraConfig.get().runtime.choices
+        note = f"prior=auto: {choices['prior/choice@prior']}" if choices.get("prior") == "auto" else None
         try:
-            run_one(command, config, directory, keep=sweep)
+            run_one(command, config, directory, keep=sweep or HydraConfig.get().output_subdir is None, note=note)
         except (WrongRequest, Failed) as error:
             if sweep:
                 log.error("%s", error)
@@ -141,8 +146,8 @@ def job_of(command, failures):
     return job
 
 
-def run_one(command, config, directory, keep):
-    """Check, load, work and name the directory on standard output.
+def run_one(command, config, directory, keep, note=None):
+    """Check, load, say the `note`, work and name the directory (or what the work returned) on standard output.
 
     A request that turns out to be wrong leaves no directory behind, unless `keep` or there was a run in it before.
     """
@@ -151,11 +156,15 @@ def run_one(command, config, directory, keep):
     forget = (lambda: None) if begun or keep else (lambda: discard(directory))
     try:
         work = prepare(config, directory)
+    except ConnectionError as error:
+        raise Failed(unwritable(error)) from error
     except (ValueError, OSError) as error:
         forget()
         raise WrongRequest(unwritable(error) if isinstance(error, OSError) else str(error)) from error
+    if note:
+        say(note)
     try:
-        work()
+        made = work() or [directory]
     except WrongRequest:
         forget()
         raise
@@ -164,7 +173,8 @@ def run_one(command, config, directory, keep):
     except Exception as error:
         log.exception("failed")
         raise Failed(f"failed: {type(error).__name__}: {error} (see {directory / command}.log)") from error
-    print(os.path.relpath(directory) if directory.is_relative_to(Path.cwd()) else directory, flush=True)
+    for path in made:
+        print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
 
 
 class Failed(Exception):
@@ -189,7 +199,9 @@ def say(message):
 
 
 def unwritable(error):
-    """What to say of a directory that cannot be made or written, or a full disk."""
+    """What to say of a directory that cannot be made or written, a full disk, or a download that broke off."""
+    if isinstance(error, ConnectionError):
+        return str(error)
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}; hydra.run.dir=... chooses another place"
 
@@ -223,7 +235,8 @@ def complete(arguments):
         os.environ["COMP_POINT"] = str(len(shorter))
     register()
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base="1.3", config_path=str(configs()), config_name="run")(lambda config: None)()
+    name = words[2] if words and words[2] in COMMANDS else "run"
+    hydra.main(version_base="1.3", config_path=str(configs()), config_name=name)(lambda config: None)()
     return 0
 
 

@@ -5,6 +5,7 @@ class that its `_target_` names.
 """
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -42,20 +43,36 @@ class RunConfig:
     seed: int = MISSING
     device: str = MISSING
     precision: str = MISSING
+    tf32: bool = MISSING
+    compile: bool = MISSING
     loss_scale: Any = MISSING
     null_samples: int = MISSING
+
+
+@dataclass
+class FetchConfig:
+    """Everything `equidiff fetch` takes: the groups whose weights to bring."""
+
+    prior: Any = None
+    target: Any = None
 
 
 def register():
     """Make the schemas known to Hydra under the names the YAML files use."""
     ConfigStore.instance().store(name="run_schema", node=RunConfig)
+    ConfigStore.instance().store(name="fetch_schema", node=FetchConfig)
+
+
+def complete(config: DictConfig):
+    """`ValueError` for the first key without a value."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ValueError(f"{missing[0]}: has no default, give a value ({missing[0]}=...)")
 
 
 def check(config: DictConfig):
     """Raise `ValueError` for the first value out of range; nothing is loaded for it."""
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ValueError(f"{missing[0]}: has no default, give a value ({missing[0]}=...)")
+    complete(config)
     number("samples", config.samples, minimum=1, whole=True)
     number("batch", config.batch, minimum=1, whole=True)
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
@@ -80,6 +97,17 @@ def build(config: DictConfig, group: str, *parts, **options):
             raise cause from None
         reason = " ".join(str(cause or error).split())
         raise ValueError(f"{group}._target_={config[group].get('_target_')}: {reason}") from error
+
+
+def sources(config: DictConfig, group: str):
+    """Where the weights of a group's object come from, after a check of its options: what the function that `_target_`
+    names says in its attribute `sources`; nothing for what ships with the package and for a user's own."""
+    module, _, name = str(config[group]._target_).rpartition(".")
+    if not module.startswith("equidiff_cli."):
+        return []
+    lister = getattr(getattr(import_module(module), name, None), "sources", None)
+    options = OmegaConf.to_container(config[group], resolve=True)
+    return lister(**{key: value for key, value in options.items() if not key.startswith("_")}) if lister else []
 
 
 def flat(config: DictConfig):

@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from contextlib import contextmanager
 
 import torch
 
@@ -27,6 +28,32 @@ def pick_precision(name, device):
     if name == "auto":
         name = "bf16" if device.type == "cuda" else "fp32"
     return name, DTYPES[name]
+
+
+def name_of(device):
+    """What to call the device in records."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def set_tf32(allowed, device):
+    """Allow or forbid TF32 for products and convolutions of float32; `ValueError` where there is none."""
+    if allowed and device.type != "cuda":
+        raise ValueError(f"tf32=true: only CUDA devices have it, this run is on {device}; use tf32=false")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
+@contextmanager
+def exact():
+    """Compute in float32 proper, for what is recorded: without TF32, whatever was allowed."""
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
 
 
 def peak_memory(device):

@@ -3,12 +3,13 @@
 import re
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, ValidationError
 
 from equidiff_cli.checks import choices
 
 
-def explain(error, configs):
+def explain(error, configs, command="run"):
     """One line for any error of composing a configuration."""
     if isinstance(error, OverrideParseException):
         return (
@@ -22,12 +23,13 @@ def explain(error, configs):
     if isinstance(error, ConfigCompositionException):
         if group := re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", str(error)):
             return f"{group[1]}: no such group; {choices(group[1], _groups(configs))}"
-        if isinstance(cause, ConfigKeyError) or "not in struct" in str(cause) or "not in 'RunConfig'" in str(cause):
+        if isinstance(cause, ConfigKeyError) or re.search(r"not in (struct|'\w+Config')", str(cause)):
             key = getattr(cause, "full_key", None) or str(error)
-            return f"{key}: no such key; {choices(key, _siblings(configs, key))}"
+            return f"{key}: no such key; {choices(key, _siblings(configs, key, command))}"
         if isinstance(cause, ValidationError):
             wanted = re.search(r"to (Integer|Float)", str(cause))
             kind = {"Integer": "a whole number", "Float": "a number"}[wanted[1]] if wanted else "of its type"
+            kind = "true or false" if "not a valid bool" in str(cause) else kind
             value = re.search(r"Value '([^']*)'", str(cause))
             return f"{cause.full_key}={value[1] if value else ''}: must be {kind}"
     return str(error).splitlines()[0]
@@ -41,10 +43,15 @@ def _options(configs, group):
     return sorted(file.stem for file in (configs / group).glob("*.yaml"))
 
 
-def _siblings(configs, key):
-    """The keys that exist beside a dotted `key`."""
+def _siblings(configs, key, command):
+    """The keys of a command that exist beside a dotted `key`."""
     group, _, _ = key.rpartition(".")
-    files = (configs / group).glob("*.yaml") if group else [configs / "run.yaml"]
-    names = {name for file in files for name in re.findall(r"^(\w+):", file.read_text(), flags=re.M)}
-    names -= {"defaults", "_target_", "hydra"}
-    return sorted(f"{group}.{name}" if group else name for name in names | (set() if group else set(_groups(configs))))
+    folder, *inner = group.split(".")
+    names = set()
+    for file in (configs / folder).glob("*.yaml") if group else [configs / f"{command}.yaml"]:
+        node = OmegaConf.select(OmegaConf.load(file), ".".join(inner)) if inner else OmegaConf.load(file)
+        names |= set(node or ())
+        if not group:
+            names |= {name for part in node.defaults if not isinstance(part, str) for name in part if "/" not in name}
+    names -= {"defaults", "_target_", "_convert_", "hydra"}
+    return sorted(f"{group}.{name}" if group else name for name in names)

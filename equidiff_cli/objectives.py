@@ -53,7 +53,8 @@ class Probability:
     def __init__(self, target, query, label):
         self.target = target
         self.index = None if label == "all" else resolve(target, query, "objective.label", label)
-        self.description = f"probability of {'all classes' if label == 'all' else target.classes[self.index]}"
+        which = f"all {len(target.classes)} classes" if label == "all" else target.classes[self.index]
+        self.description = f"probability of {which}"
 
     def __call__(self, x):
         probabilities = self.target(x).softmax(1)

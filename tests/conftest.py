@@ -1,8 +1,13 @@
 """Small parts to run the loop on: a prior of a few thousand random weights, and ways to call the command."""
 
+import hashlib
+import http.server
+import importlib.util
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,3 +54,70 @@ def equidiff(tmp_path):
         )
 
     return call
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """What the hub answers for files of `server.files` ("owner/name/file": content); `server.cut` ends one early."""
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, body):
+        repo, _, file = self.path.strip("/").partition("/resolve/main/")
+        content = self.server.files.get(f"{repo}/{file}")
+        self.server.asked.append((self.command, file, self.headers.get("Range")))
+        if content is None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        begin = int((self.headers.get("Range") or "bytes=0-")[len("bytes=") :].split("-")[0])
+        self.send_response(206 if begin else 200)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "1" * 40)
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - begin))
+        self.end_headers()
+        if body:
+            sent = self.server.spoil(content)[begin:]
+            self.wfile.write(sent[: self.server.cut])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub():
+    """A hub on this machine: `files`, `asked` (method, file, range), `url`; `cut`, `spoil` make it fail."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.files, server.asked, server.cut, server.spoil = {}, [], None, lambda content: content
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def load_script(name):
+    """A module of `scripts/`."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def layout():
+    """`scripts/write_published_layout.py`."""
+    return load_script("write_published_layout")
+
+
+@pytest.fixture(scope="session")
+def published_files(layout, tmp_path_factory):
+    """Small files in the published layout, by the name of the key that takes them; not to be altered."""
+    return layout.write(tmp_path_factory.mktemp("published"), **layout.SMALL)

@@ -11,12 +11,15 @@ from hydra import compose, initialize_config_dir
 from equidiff_cli import config as configuration
 from equidiff_cli.cli import configs
 from equidiff_cli.helptext import SHOWN, command_help
+from equidiff_cli.target import adopt
 
 GROUPS = sorted(folder.name for folder in configs().iterdir() if folder.is_dir() and folder.name != "hydra")
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((configs() / group).glob("*.yaml"))]
 EXTRA = {  # what an option needs besides, to be built here
     ("objective", "function"): ["objective._target_=tests_objective.mean_colour"],
     ("target", "timm"): ["target.name=resnet10t"],
+    ("target", "function"): ["target._target_=tests_objective.Linear"],
+    ("prior", "local"): ["prior.network=network.pt", "prior.decoder=decoder.pt", "prior.stats=stats.pt"],
 }
 
 
@@ -48,6 +51,7 @@ def test_groups_are_those_of_the_help():
 def test_every_option_composes_and_its_part_is_built(composed, target, group, option, monkeypatch, tmp_path):
     (tmp_path / "tests_objective.py").write_text(
         "def mean_colour(target, query):\n    return lambda x: x.mean((2, 3))\n"
+        "import torch\nclass Linear(torch.nn.Module):\n    def forward(self, x):\n        return x.mean((2, 3))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     config = composed(f"{group}={option}", *EXTRA.get((group, option), []))
@@ -58,11 +62,21 @@ def test_every_option_composes_and_its_part_is_built(composed, target, group, op
         values = objective(torch.rand(2, 3, 32, 32))
         assert values.ndim == 2 and len(values) == 2
         assert configuration.build(config, "distance")(values, values[0]).shape == (2,) or values.shape[1] == 1
+    elif group == "prior" and option not in ("auto", "embedded"):  # files: see test_published.py
+        assert config.prior._target_ == "equidiff_cli.prior.published.published"
+        sources = configuration.sources(config, "prior")
+        assert [source.key for source in sources] == ["prior.network", "prior.decoder", "prior.stats"]
+        assert all(source.repo or source.path for source in sources)
     elif group == "prior":
         prior = configuration.build(config, "prior", device=torch.device("cpu"), autocast=torch.float32)
         assert prior.image_size == config.prior.image_size
-    elif group == "target" and option == "timm":
-        assert config.target._target_ == "equidiff_cli.target.timm_model"  # building it needs the network
+    elif group == "target" and config.target._target_ == "equidiff_cli.target.timm_model":  # files: test_imagenet.py
+        (source,) = configuration.sources(config, "target")
+        assert source.repo.startswith("timm/") and source.key == "target.weights"
+    elif group == "target" and option == "function":
+        assert adopt(configuration.build(config, "target"), query)(query).shape == (1, 3)
+    elif group == "target" and option == "efficientnet_lite0":
+        assert configuration.build(config, "target")(query).shape == (1, 1000)
     elif group == "target":
         assert configuration.build(config, "target")(query).shape == (1, 10)
     elif group != "budget":
@@ -75,6 +89,7 @@ def test_every_file_begins_with_a_word_and_comments_every_key(file):
     assert text.startswith("# ") and len(text.splitlines()[0]) < 110
     if "hydra" in str(file.relative_to(configs())):
         return
+    text = text.split("\nhydra:\n")[0]
     silent = [line for line in text.splitlines() if re.match(r"\w+:\s+\S", line) and "#" not in line]
     assert all(line.startswith(("_target_: equidiff_cli", "name: small")) for line in silent), silent
 

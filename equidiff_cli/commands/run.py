@@ -1,28 +1,34 @@
 """equidiff run: build the parts, run the algorithm, write the run directory."""
 
 import hashlib
+import logging
 import platform
+import sys
 import time
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from huggingface_hub.utils import disable_progress_bars
 from PIL import Image
 
 from equidiff_cli import config as configuration
 from equidiff_cli import query as pictures
 from equidiff_cli.checks import WrongRequest
-from equidiff_cli.device import peak_memory, pick_device, pick_precision
+from equidiff_cli.device import exact, name_of, peak_memory, pick_device, pick_precision, set_tf32
 from equidiff_cli.grid import grid
 from equidiff_cli.interrupt import Interrupted, deferred
 from equidiff_cli.invariants import Finished, Invariance, sample
+from equidiff_cli.prior.hub import find
 from equidiff_cli.prior.prior import sample_seed
 from equidiff_cli.prior.weights import sha256
 from equidiff_cli.progress import Progress
 from equidiff_cli.rundir import RunDir
 from equidiff_cli.slots import Slots
+from equidiff_cli.target import adopt
 
+log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parents[1] / "queries"
 SAVE_SECONDS = 10.0
 VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
@@ -34,29 +40,37 @@ def prepare(config, directory):
     Returns a function without arguments that does the work.
     """
     configuration.check(config)
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     device = pick_device(config.device)
     precision, autocast = pick_precision(config.precision, device)
+    set_tf32(config.tf32, device)
     picture = pictures.load(config.query, config.prior.image_size, SHIPPED)
     query = pictures.to_tensor(picture)[None].to(device)
     lowpass, distance, optimizer = (configuration.build(config, group) for group in ("filter", "distance", "optimizer"))
-    target = configuration.build(config, "target")
+    find([source for group in ("target", "prior") for source in configuration.sources(config, group)], log.info)
+    target = adopt(configuration.build(config, "target"), query)
     target.model.to(device)
     objective = configuration.build(config, "objective", target, query)
-    invariance = Invariance(objective, distance, lowpass, query)
+    with exact():
+        invariance = Invariance(objective, distance, lowpass, query)
     invariance(query)  # a distance that does not fit the objective says so now
     prior = configuration.build(config, "prior", device=device, autocast=autocast)
+    if config.compile:
+        prior.network.velocity = torch.compile(prior.network.velocity)
 
     run = RunDir(directory)
-    weights = {file.name: sha256(file) for file in (*prior.files, *target.files)}
+    weights = prior.weights | {file.name: sha256(file) for file in target.files}
     facts = configuration.flat(config) | {"device": str(device), "precision": precision}
     facts |= {"query (SHA-256 of its pixels)": _digest(picture), "weights (SHA-256)": weights}
     run.open(facts)
     about = {
         "configuration": facts,
         "objective": getattr(objective, "description", config.objective.get("_target_")),
+        "prior": prior.name,
         "target": target.name,
         "query": config.query,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "device": name_of(device),
         "precision": precision,
         "weights": weights,
     }
@@ -116,7 +130,7 @@ def save_sample(event, run, prior, invariance, seeds):
     """Write a finished sample's picture, latents and record; what is recorded last is measured on the saved file."""
     best = event.best
     on_file, file = run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
-    with torch.no_grad():
+    with torch.no_grad(), exact():
         objective_saved = invariance.objective(on_file[None].to(prior.device))[0]
     run.save_record(
         {

@@ -46,5 +46,6 @@ def embedded(*, image_size, solver, steps, shift, device, autocast):
         shift=shift,
         autocast=autocast,
     )
-    prior.files = [network_file, decoder_file]
+    prior.name = "embedded"
+    prior.weights = {file.name: weights.sha256(file) for file in (network_file, decoder_file)}
     return prior

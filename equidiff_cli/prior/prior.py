@@ -14,6 +14,13 @@ def sample_seed(seed, index):
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
+def check_solver(solver, steps, shift):
+    """`ValueError` for options of the solver out of range."""
+    one_of("prior.solver", solver, sampler.SOLVERS)
+    number("prior.steps", steps, minimum=1, whole=True)
+    number("prior.shift", shift, above=0)
+
+
 class Prior:
     """A latent flow model whose whole sampling loop is one differentiable function.
 
@@ -30,9 +37,8 @@ class Prior:
 
     def __init__(self, network, decoder, mean, std, *, solver, steps, shift, recompute=True, autocast=torch.float32):
         self.network, self.decoder, self.mean, self.std = network, decoder, mean, std
-        self.step, self.evaluations_per_step = sampler.SOLVERS[one_of("prior.solver", solver, sampler.SOLVERS)]
-        number("prior.steps", steps, minimum=1, whole=True)
-        number("prior.shift", shift, above=0)
+        check_solver(solver, steps, shift)
+        self.step, self.evaluations_per_step = sampler.SOLVERS[solver]
         self.device, self.autocast, self.recompute = mean.device, autocast, recompute
         self.times = sampler.time_grid(steps, shift)
         null = torch.tensor([network.num_classes], device=self.device)
