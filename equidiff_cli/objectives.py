@@ -86,7 +86,8 @@ class Neuron:
 
     Args:
         layer: a name of `target.layers`.
-        channel: index of the channel; the last dimension of token sequences (N, T, D), else dimension 1.
+        channel: index of the channel; the last dimension of token sequences (N, T, D), of maps that of
+            `Target.channel_axis`.
         position: None, or [row, column] of a map, or [token] of a sequence.
         reduce: "mean" or "max" over positions, where no position is given.
     """
@@ -122,7 +123,9 @@ class Features:
         self.layer, self.pool = one_of("objective.layer", layer, target.layers), one_of("objective.pool", pool, POOLS)
         with torch.no_grad():
             size = self(query).shape[1]
-        self.description = f"{size} features of {layer}, {'whole' if pool == 'none' else pool + ' over space'}"
+            vector = channels_last(target, query, layer).ndim == 2
+        how = "alone" if vector else "whole" if pool == "none" else f"{pool} over space"
+        self.description = f"{size} features of {layer}, {how}"
 
     def __call__(self, x):
         values = channels_last(self.target, x, self.layer)  # (N, ..., C)
@@ -135,8 +138,8 @@ POOLS = {"mean": lambda x: x.mean(1), "max": lambda x: x.amax(1), "none": None} 
 
 
 def channels_last(target, x, layer):
-    """Activations: maps (N, C, H, W) as (N, H, W, C), sequences (N, T, C) and vectors (N, C) as they are."""
+    """Activations: maps as (N, H, W, C), sequences (N, T, C) and vectors (N, C) as they are."""
     values = target.activations(x, layer)
     if not isinstance(values, torch.Tensor) or values.ndim not in (2, 3, 4) or len(values) != len(x):
         raise ValueError(f"objective.layer={layer}: its output is not a map, a sequence or a vector of numbers")
-    return values.movedim(1, -1) if values.ndim == 4 else values
+    return values if values.ndim < 4 or target.channel_axis(layer) == -1 else values.movedim(1, -1)

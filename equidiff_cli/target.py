@@ -7,6 +7,7 @@ from pathlib import Path
 import timm
 import torch
 from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
+from timm.layers import LayerNorm
 
 from equidiff_cli import classifiers
 from equidiff_cli.checks import choices, number, one_of
@@ -71,6 +72,18 @@ class Target:
         if not kept:
             raise ValueError(f"objective.layer={layer}: {self.name} does not use this layer in its forward pass")
         return kept[0]
+
+    def channel_axis(self, layer):
+        """The axis of the channels in a map that the named layer gives: 1, or -1 for (N, H, W, C).
+
+        A linear layer and a plain layer norm work on the last axis; of other layers timm says it in `output_fmt`.
+        """
+        module = self.model.get_submodule(layer)
+        module = getattr(module, "fc2", module)  # a perceptron of timm: what its last layer gives
+        if isinstance(module, torch.nn.Linear) or type(module) in (torch.nn.LayerNorm, LayerNorm):
+            return -1
+        nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC" and not isinstance(module, torch.nn.Conv2d)
+        return -1 if nhwc else 1
 
     def class_index(self, key, label):
         """The index of a class given by index or by name (case and underscores do not matter).

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -68,6 +69,17 @@ def vit():
     return make(lambda: VisionTransformer(**sizes), "vit")
 
 
+@pytest.fixture(scope="module")
+def swin():
+    """Windows of 2 x 2 on a map of 4 x 4 patches, width 8, channels last."""
+    sizes = dict(img_size=8, patch_size=2, window_size=2, embed_dim=8, depths=(1,), num_heads=(2,), num_classes=5)
+    return make(lambda: SwinTransformer(**sizes), "swin")
+
+
+def swin_map(target, x):
+    return target.model.layers[0](target.model.patch_embed(normal(x)))
+
+
 def normal(x):
     return (x - 0.5) / 0.25
 
@@ -100,7 +112,7 @@ CASES = {
         Probability,
         ["all"],
         lambda t, x: (e := t.model(normal(x)).exp()) / e.sum(1, keepdim=True),
-        "probability of all classes",
+        "probability of all 5 classes",
     ),
     "margin": (
         "conv",
@@ -178,7 +190,28 @@ CASES = {
         Features,
         ["head", "mean"],
         lambda t, x: t.model(normal(x)),
-        "5 features of head",
+        "5 features of head, alone",
+    ),
+    "neuron-channels-last": (
+        "swin",
+        Neuron,
+        ["layers.0", 5, [1, 2], "mean"],
+        lambda t, x: swin_map(t, x)[:, 1, 2, [5]],
+        r"channel 5 of layers.0, at \[1, 2\]",
+    ),
+    "features-norm-of-map": (
+        "swin",
+        Features,
+        ["patch_embed.norm", "mean"],
+        lambda t, x: t.model.patch_embed(normal(x)).mean((1, 2)),
+        "8 features of patch_embed.norm, mean over space",
+    ),
+    "features-convolution-before": (
+        "swin",
+        Features,
+        ["patch_embed.proj", "max"],
+        lambda t, x: t.model.patch_embed.proj(normal(x)).amax((2, 3)),
+        "8 features of patch_embed.proj, max over space",
     ),
 }
 by_case = pytest.mark.parametrize(("network", "kind", "options", "direct", "description"), CASES.values(), ids=CASES)

@@ -245,17 +245,6 @@ def test_wrong_models_and_weights(weights, tmp_path, monkeypatch):
         assert "\n" not in str(error.value) and len(str(error.value)) < 600
 
 
-def test_weights_that_cannot_be_fetched(monkeypatch):
-    def create(*_, **__):
-        raise FileNotFoundError("cannot find the\nfile on the Hub")
-
-    monkeypatch.setattr(timm, "create_model", create)
-    with pytest.raises(ValueError) as error:
-        timm_model("resnet18", None)
-    message = "target.name=resnet18: cannot find the file on the Hub (target.weights=... takes a local file)"
-    assert str(error.value) == message
-
-
 def test_unknown_embedded_classifier():
     with pytest.raises(ValueError) as error:
         embedded("resnet50")
