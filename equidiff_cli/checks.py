@@ -10,6 +10,12 @@ class WrongRequest(ValueError):
     code = 2
 
 
+class Failed(Exception):
+    """It went wrong while running: exit code 1."""
+
+    code = 1
+
+
 def number(key, value, *, minimum=None, above=None, maximum=None, whole=False):
     """Return `value` if it is a finite number within the bounds, else raise `ValueError` naming `key`.
 
@@ -28,6 +34,16 @@ def number(key, value, *, minimum=None, above=None, maximum=None, whole=False):
     ):
         raise ValueError(f"{key}={value}: must be {kind}{_bounds(minimum, above, maximum)}")
     return value
+
+
+def word_or_number(key, value, *words, **bounds):
+    """Return `value` if it is one of `words` or what `number` accepts, else raise `ValueError` naming `key`."""
+    if value in words:
+        return value
+    try:
+        return number(key, value, **bounds)
+    except ValueError as error:
+        raise ValueError(str(error).replace("must be", f"must be {', '.join(words)} or", 1)) from None
 
 
 def _bounds(minimum, above, maximum):

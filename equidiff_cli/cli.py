@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from equidiff_cli import __version__
-from equidiff_cli.checks import WrongRequest
+from equidiff_cli.checks import Failed, WrongRequest
 from equidiff_cli.helptext import command_help, usage
 
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
@@ -168,6 +168,8 @@ def run_one(command, config, directory, keep, note=None):
     except WrongRequest:
         forget()
         raise
+    except Failed:
+        raise
     except OSError as error:
         raise Failed(unwritable(error)) from error
     except Exception as error:
@@ -175,12 +177,6 @@ def run_one(command, config, directory, keep, note=None):
         raise Failed(f"failed: {type(error).__name__}: {error} (see {directory / command}.log)") from error
     for path in made:
         print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
-
-
-class Failed(Exception):
-    """It went wrong while running."""
-
-    code = 1
 
 
 class Terminated(BaseException):

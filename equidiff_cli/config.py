@@ -13,7 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from equidiff_cli.checks import number, one_of
+from equidiff_cli.checks import number, one_of, word_or_number
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -39,7 +39,9 @@ class RunConfig:
     budget: Budget = MISSING
     query: str = MISSING
     samples: int = MISSING
-    batch: int = MISSING
+    batch: Any = MISSING
+    checkpoint: Any = MISSING
+    gradient_steps: Any = MISSING
     seed: int = MISSING
     device: str = MISSING
     precision: str = MISSING
@@ -74,7 +76,11 @@ def check(config: DictConfig):
     """Raise `ValueError` for the first value out of range; nothing is loaded for it."""
     complete(config)
     number("samples", config.samples, minimum=1, whole=True)
-    number("batch", config.batch, minimum=1, whole=True)
+    word_or_number("batch", config.batch, "auto", minimum=1, whole=True)
+    number("prior.steps", config.prior.steps, minimum=1, whole=True)
+    solver_steps = dict(maximum=config.prior.steps, whole=True)
+    word_or_number("checkpoint", config.checkpoint, "auto", "all", "none", minimum=0, **solver_steps)
+    word_or_number("gradient_steps", config.gradient_steps, "all", minimum=1, **solver_steps)
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
     number("budget.steps", config.budget.steps, minimum=1, whole=True)
     number("budget.threshold", config.budget.threshold, above=0)

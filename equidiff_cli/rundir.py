@@ -26,14 +26,28 @@ LOSS_COLUMNS = ("sample", "step", "loss", "loss_unfiltered", "loss_filtered", "g
 
 @contextmanager
 def whole(path):
-    """A path beside `path` to write to; renamed to `path` when the block ends without an error."""
+    """A path beside `path` to write to; renamed to `path` when the block ends without an error.
+
+    It is on the disk before it is renamed, and renamed before this returns: a power failure leaves no half file.
+    """
     path = Path(path)
     beside = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         yield beside
+        flush(beside)
         os.replace(beside, path)
+        flush(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def flush(path):
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def append(path, text):
@@ -133,7 +147,10 @@ class RunDir:
 
     def save_state(self, tensors, facts):
         """Keep what the run needs to continue: tensors, and plain facts; log lengths are added."""
-        lengths = {file.name: file.stat().st_size if file.exists() else 0 for file in (self.lines, self.losses)}
+        logs = [file for file in (self.lines, self.losses) if file.exists()]
+        for file in logs:
+            flush(file)
+        lengths = {self.lines.name: 0, self.losses.name: 0} | {file.name: file.stat().st_size for file in logs}
         with whole(self.state / "state.safetensors") as beside:
             beside.write_bytes(save(tensors, metadata={"facts": json.dumps(facts | {"lengths": lengths})}))
 

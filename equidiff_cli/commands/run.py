@@ -20,6 +20,9 @@ from equidiff_cli.device import exact, name_of, peak_memory, pick_device, pick_p
 from equidiff_cli.grid import grid
 from equidiff_cli.interrupt import Interrupted, deferred
 from equidiff_cli.invariants import Finished, Invariance, sample
+from equidiff_cli.memory import Memory
+from equidiff_cli.persistence import Persistence
+from equidiff_cli.plan import Plan, settle
 from equidiff_cli.prior.hub import find
 from equidiff_cli.prior.prior import sample_seed
 from equidiff_cli.prior.weights import sha256
@@ -30,7 +33,6 @@ from equidiff_cli.target import adopt
 
 log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parents[1] / "queries"
-SAVE_SECONDS = 10.0
 VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
 
 
@@ -56,6 +58,8 @@ def prepare(config, directory):
         invariance = Invariance(objective, distance, lowpass, query)
     invariance(query)  # a distance that does not fit the objective says so now
     prior = configuration.build(config, "prior", device=device, autocast=autocast)
+    if config.gradient_steps != "all":
+        prior.gradient_steps = config.gradient_steps
     if config.compile:
         prior.network.velocity = torch.compile(prior.network.velocity)
 
@@ -84,54 +88,58 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
         return
     run.save_image("query.png", picture)
     seeds = [(i, sample_seed(config.seed, i)) for i in range(config.samples)]
-    slots = Slots(seeds, config.batch, prior.device)
     saved = run.load_state()
+    plan = Plan(**saved[1]["plan"]) if saved else settle(config.batch, config.checkpoint, len(seeds), prior, invariance)
+    memory = Memory(prior, plan)
+    slots = Slots(seeds, plan.batch, prior.device)
     if saved:
         slots.restore(*saved)
     progress = Progress(config.samples, config.budget.steps, config.budget.threshold, done=run.records())
     progress.say(
         f"holding the {about['objective']} in {about['target']} at the query's value;"
-        f" first its spread over {config.null_samples} unguided samples"
+        f" first its spread over {config.null_samples} unguided samples ({plan})"
     )
-    elapsed, spread = (saved[1]["elapsed"], saved[1]["spread"]) if saved else (0.0, None)
-    if spread is None:
-        spread = invariance.spread(prior.unguided(config.null_samples, config.batch), config.batch)
+    if saved:
+        spread, began = saved[1]["spread"], started - saved[1]["elapsed"]
+    else:
+        spread = memory.attempt(lambda: null_spread(prior, invariance, config.null_samples, memory.plan.batch))
+        began = started
     if config.loss_scale == "auto" and not 0 < spread < float("inf"):
         raise WrongRequest(f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number")
     invariance.scale = 1 / spread if config.loss_scale == "auto" else config.loss_scale
     budget = dict(steps=config.budget.steps, threshold=config.budget.threshold)
-    events = sample(prior, invariance, optimizer, slots, **budget)
-
-    def save():
-        tensors, facts = slots.save()
-        run.save_state(tensors, facts | {"spread": spread, "elapsed": elapsed + time.monotonic() - started})
+    persistence = Persistence(run, slots, memory, spread, began)
 
     with deferred() as signals, progress:
-        left, saved_at = set(), time.monotonic()
-        for event in events:
+        left = set()
+        for event in sample(prior, invariance, optimizer, slots, memory, **budget):
             if isinstance(event, Finished):
-                save_sample(event, run, prior, invariance, dict(seeds))
+                save_sample(event, run, prior, invariance, dict(seeds), memory)
                 progress.finished(event.index, event.status, event.steps, event.best["loss"].item())
                 left.add(event.index)
                 continue
             run.save_steps(loss_rows(event, left))
             progress.stepped(event)
-            if left or signals or time.monotonic() - saved_at > SAVE_SECONDS:
-                save()
-                saved_at = time.monotonic()
+            persistence.stepped(left)
             left.clear()
             if signals:
+                persistence.save()
                 raise Interrupted(signals[0])
-    finish(run, picture, about, spread, invariance, elapsed + time.monotonic() - started, prior.device)
+    finish(run, picture, about | {"memory": str(memory.plan)}, spread, invariance, persistence.seconds, prior.device)
     progress.say(f"{progress.counts()}; pictures in {run.samples}, side by side in {run.path / 'grid.png'}")
 
 
-def save_sample(event, run, prior, invariance, seeds):
+def null_spread(prior, invariance, samples, batch):
+    """The objective's spread over unguided samples, `batch` at a time."""
+    return invariance.spread(prior.unguided(samples, batch), batch)
+
+
+def save_sample(event, run, prior, invariance, seeds, memory):
     """Write a finished sample's picture, latents and record; what is recorded last is measured on the saved file."""
     best = event.best
     on_file, file = run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
     with torch.no_grad(), exact():
-        objective_saved = invariance.objective(on_file[None].to(prior.device))[0]
+        (objective_saved,) = memory.attempt(lambda: invariance.objective(on_file[None].to(prior.device)))
     run.save_record(
         {
             "index": event.index,

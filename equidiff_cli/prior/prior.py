@@ -31,15 +31,19 @@ class Prior:
         solver: "euler" or "heun".
         steps: solver steps T from noise to data.
         shift: shift of the time grid, see `sampler.time_grid`.
-        recompute: whether every solver step is recomputed in the backward pass.
         autocast: element type of the network and the decoder; latents stay float32.
+
+    Two attributes may be changed at any time, see `sampler.integrate`: `gradient_steps`, the solver steps that the
+    gradient goes through, at first all; and `recompute`, how many of them are computed again in the backward pass, at
+    first all (None).
     """
 
-    def __init__(self, network, decoder, mean, std, *, solver, steps, shift, recompute=True, autocast=torch.float32):
+    def __init__(self, network, decoder, mean, std, *, solver, steps, shift, autocast=torch.float32):
         self.network, self.decoder, self.mean, self.std = network, decoder, mean, std
         check_solver(solver, steps, shift)
         self.step, self.evaluations_per_step = sampler.SOLVERS[solver]
-        self.device, self.autocast, self.recompute = mean.device, autocast, recompute
+        self.device, self.autocast = mean.device, autocast
+        self.gradient_steps, self.recompute = steps, None
         self.times = sampler.time_grid(steps, shift)
         null = torch.tensor([network.num_classes], device=self.device)
         with torch.no_grad():
@@ -71,7 +75,7 @@ class Prior:
 
     def flow(self, z):
         """Lines 5-7: starting noise (N, C, H, W) -> normalised latents at t = 1."""
-        return sampler.integrate(self.step, self.velocity, z, self.times, self.recompute)
+        return sampler.integrate(self.step, self.velocity, z, self.times, self.recompute, self.gradient_steps)
 
     def decode(self, z):
         """Line 8: normalised latents (N, C, H, W) -> pictures (N, 3, H, W) in [0, 1]."""

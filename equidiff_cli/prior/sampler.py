@@ -27,17 +27,28 @@ def heun(velocity, z, i, dt):
 SOLVERS = {"euler": (euler, 1), "heun": (heun, 2)}  # name: (step, network evaluations a step)
 
 
-def integrate(step, velocity, z, times, recompute=True):
+def integrate(step, velocity, z, times, recompute=None, gradient_steps=None):
     """Carry z (N, C, H, W) along the flow through all `times`; lines 6-7 of the algorithm.
 
     Args:
         step: `euler` or `heun`.
         velocity: (z, i) -> dz/dt at `times[i]`.
-        recompute: keep only z of every step and recompute the rest in the backward pass (Chen et al. 2016), so that
-            memory does not grow with the number of steps; for twice the forward work.
+        recompute: how many of the steps that have a gradient, from the first, keep only their z and are computed again
+            in the backward pass (Chen et al. 2016), so that memory does not grow with them; None: all.
+        gradient_steps: how many steps, the last ones, the gradient goes through; before them dz/dz0 is taken as the
+            identity, as if z had been the starting noise; None: all. What is returned does not depend on it.
     """
-    for i, dt in enumerate(times.diff().tolist()):
-        if recompute and torch.is_grad_enabled():
+    lengths = times.diff().tolist()
+    first = 0 if gradient_steps is None else len(lengths) - gradient_steps
+    kept_from = len(lengths) if recompute is None else first + recompute
+    start = z
+    for i, dt in enumerate(lengths):
+        if i < first:
+            z = step(velocity, z.detach(), i, dt)
+            continue
+        if i == first > 0:
+            z = z.detach() + (start - start.detach())  # adds zeros, whose gradient is that of z
+        if i < kept_from and torch.is_grad_enabled():
             z = checkpoint(step, velocity, z, i, dt, use_reentrant=False, preserve_rng_state=False)
         else:
             z = step(velocity, z, i, dt)

@@ -60,13 +60,48 @@ def test_unguided_samples_equal_the_published_ones(case, shifted):
     assert relative(z, case["sample_uncond" if shifted else "sample_uncond_noshift"]) < 1e-5
 
 
-@pytest.mark.parametrize("recompute", [True, False])
+@pytest.mark.parametrize("recompute", [None, 0, 2])
 def test_gradient_through_the_whole_loop_equals_the_published_one(case, recompute):
     times = sampler.time_grid(case.steps, case.shift)
     start = case["z"].requires_grad_()
     z = sampler.integrate(sampler.euler, case.null(times), start, times, recompute)
     grad = torch.autograd.grad((z * case["sample_probe"]).sum(), start)[0]
     assert relative(grad, case["grad_z"]) < 1e-4
+
+
+@pytest.mark.parametrize("recompute", [None, 0, 1])
+def test_a_truncated_gradient_is_that_of_the_last_steps_and_changes_no_sample(case, recompute):
+    times = sampler.time_grid(case.steps, case.shift)
+    velocity, start = case.null(times), case["z"].requires_grad_()
+    z = sampler.integrate(sampler.euler, velocity, start, times, recompute, gradient_steps=2)
+    assert torch.equal(z, sampler.integrate(sampler.euler, velocity, start, times))
+    grad = torch.autograd.grad((z * case["sample_probe"]).sum(), start)[0]
+    middle = case["z"]
+    for i in range(case.steps - 2):
+        middle = middle + times.diff()[i] * velocity(middle, i)
+    middle = middle.detach().requires_grad_()
+    for i in range(case.steps - 2, case.steps):
+        z = z if i > case.steps - 2 else middle
+        z = z + times.diff()[i] * velocity(z, i)
+    assert relative(grad, torch.autograd.grad((z * case["sample_probe"]).sum(), middle)[0]) < 1e-5
+
+
+@pytest.mark.parametrize(("recompute", "again"), [(None, 4), (4, 4), (3, 3), (0, 0)])
+@pytest.mark.parametrize("gradient_steps", [4, None])
+def test_as_many_steps_are_computed_again_as_asked(recompute, again, gradient_steps):
+    times, calls = sampler.time_grid(4 if gradient_steps is None else 6, 0.3), []
+
+    def velocity(z, i):
+        calls.append(i)
+        return z.sin()
+
+    start = torch.ones(2, 1, 1, 1, requires_grad=True)
+    z = sampler.integrate(sampler.euler, velocity, start, times, recompute, gradient_steps)
+    forward = len(calls)
+    torch.autograd.grad(z.sum(), start)
+    first = len(times) - 1 - 4
+    assert forward == len(times) - 1
+    assert sorted(calls[forward:]) == list(range(first, first + again)), "the first of those that have a gradient"
 
 
 def test_guided_samples_equal_the_published_ones(case):
