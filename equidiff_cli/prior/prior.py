@@ -21,6 +21,14 @@ def check_solver(solver, steps, shift):
     number("prior.shift", shift, above=0)
 
 
+def keep_in(dtype, module):
+    """Keep the weights of products in `dtype`. Autocast would cast them to it at every call, as it remembers only those
+    that ask for gradients; results are the same."""
+    for part in module.modules():
+        if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d)):
+            part.to(dtype)
+
+
 class Prior:
     """A latent flow model whose whole sampling loop is one differentiable function.
 
@@ -48,6 +56,15 @@ class Prior:
         null = torch.tensor([network.num_classes], device=self.device)
         with torch.no_grad():
             self.conditions = network.condition(self.times.to(self.device), null)  # (T + 1, D), line 7: no class
+        if autocast != torch.float32:
+            for part in (
+                network.x_embedder,
+                network.blocks,
+                network.final_layer,
+                decoder.post_quant_conv,
+                decoder.decoder,
+            ):
+                keep_in(autocast, part)
 
     @property
     def latent_shape(self):

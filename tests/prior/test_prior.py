@@ -149,3 +149,19 @@ def test_wrong_options(make, options, message):
     with pytest.raises(ValueError) as error:
         make(**options)
     assert str(error.value) == message
+
+
+def test_weights_kept_in_half_precision_change_nothing(make, tiny_prior):
+    """Against autocast on weights in float32, bit for bit, gradients included."""
+    half, full = make(autocast=torch.bfloat16), make()
+    full.autocast = torch.bfloat16
+    kinds = {parameter.dtype for parameter in half.network.blocks.parameters()}
+    assert kinds == {torch.float32, torch.bfloat16} and {p.dtype for p in full.network.parameters()} == {torch.float32}
+
+    def picture_and_gradient(prior):
+        z0 = noise_of(tiny_prior).requires_grad_()
+        x = prior.decode(prior.flow(z0))
+        return x, torch.autograd.grad(x.square().sum(), z0)[0]
+
+    for mine, theirs in zip(picture_and_gradient(half), picture_and_gradient(full), strict=True):
+        assert torch.equal(mine, theirs)
