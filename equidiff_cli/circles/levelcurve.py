@@ -8,13 +8,13 @@ import contourpy
 import numpy as np
 import torch
 
-CELLS = 800  # of the grid on which the curve is found, along each axis
+from equidiff_cli.medium.points import from_plane
+
+CELLS = 800  # of the grid on which the curve is found, along each axis: 0.005 wide in the plane of the rings
 
 
 def field_of(objective):
     """The field of an objective with one value; `objective` takes points as the loop knows them."""
-    from equidiff_cli.medium.points import from_plane
-
     return lambda points: objective(from_plane(points))[:, 0]
 
 
@@ -61,14 +61,18 @@ def project(points, lines):
     """The nearest place on the curve to each of points (N, 2).
 
     Returns the distance (N,) and the place as a piece's number plus the fraction of the piece, (N,) in [0, S]. The
-    pieces are straight: with 800 cells of 0.005 that is 2e-6 off a curve of radius 1 at most (length^2 / 8 radius).
+    pieces are straight: with cells of 0.005 they are 6e-6 off a curve of radius 1 at most (length^2 / 8 radius).
     """
     begin, end = segments(lines).transpose(1, 0, 2)  # each (S, 2)
-    along = end - begin
+    parts = np.array_split(points, len(points) // 1000 + 1)  # (N, S, 2) would not fit into memory
+    distance, place = zip(*(_nearest(part, begin, end - begin) for part in parts), strict=True)
+    return np.concatenate(distance), np.concatenate(place)
+
+
+def _nearest(points, begin, along):
     to = points[:, None] - begin  # (N, S, 2)
-    fraction = (to * along).sum(axis=2) / np.maximum((along**2).sum(axis=1), 1e-30)
+    fraction = (to * along).sum(axis=2) / np.maximum((along**2).sum(axis=1), 1e-30)  # a piece may have no length
     fraction = fraction.clip(0, 1)
     distance = np.linalg.norm(to - fraction[:, :, None] * along, axis=2)
-    nearest = distance.argmin(axis=1)
-    rows = np.arange(len(points))
+    rows, nearest = np.arange(len(points)), distance.argmin(axis=1)
     return distance[rows, nearest], nearest + fraction[rows, nearest]

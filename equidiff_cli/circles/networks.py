@@ -10,7 +10,7 @@ from torch import nn
 class Perceptron(nn.Sequential):
     """Points (N, 2) -> logits (N, 2). Smooth, so that the level curves are, too."""
 
-    def __init__(self, width=16):
+    def __init__(self, width=32):
         super().__init__(nn.Linear(2, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 2))
 
 
