@@ -205,7 +205,7 @@ def unwritable(error):
 def discard(directory):
     """Remove the directory that Hydra made for a request that turned out to be wrong, if nothing else is in it."""
     logging.shutdown()
-    ours = {".hydra", "run.log", "query.png", "samples", ".state"}
+    ours = {".hydra", "run.log", "query.png", "query.txt", "samples", ".state"}
     if directory.is_dir() and {path.name for path in directory.iterdir()} <= ours:
         shutil.rmtree(directory)
         for parent in list(directory.parents)[:2]:

@@ -108,12 +108,22 @@ def build(config: DictConfig, group: str, *parts, **options):
 def sources(config: DictConfig, group: str):
     """Where the weights of a group's object come from, after a check of its options: what the function that `_target_`
     names says in its attribute `sources`; nothing for what ships with the package and for a user's own."""
-    module, _, name = str(config[group]._target_).rpartition(".")
-    if not module.startswith("equidiff_cli."):
-        return []
-    lister = getattr(getattr(import_module(module), name, None), "sources", None)
+    lister = getattr(_builder(config, group), "sources", None)
     options = OmegaConf.to_container(config[group], resolve=True)
     return lister(**{key: value for key, value in options.items() if not key.startswith("_")}) if lister else []
+
+
+def medium(config: DictConfig):
+    """What the prior makes: the attribute `medium` of the function that `_target_` names, or else pictures."""
+    from equidiff_cli.medium.pictures import Pictures  # Pillow and NumPy: completion answers without them
+
+    return getattr(_builder(config, "prior"), "medium", Pictures)()
+
+
+def _builder(config, group):
+    """The function of this package that a group's `_target_` names; None for a user's own."""
+    module, _, name = str(config[group]._target_).rpartition(".")
+    return getattr(import_module(module), name, None) if module.startswith("equidiff_cli.") else None
 
 
 def flat(config: DictConfig):

@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from equidiff_cli.query import to_image, to_tensor
+from equidiff_cli.medium.pictures import Pictures
 
+PICTURES = Pictures()
 LOSS_COLUMNS = ("sample", "step", "loss", "loss_unfiltered", "loss_filtered", "grad_norm", "latent_norm")
 
 
@@ -67,10 +67,11 @@ class RunDir:
 
     Args:
         path: the directory; made if need be.
+        medium: how samples are kept, see `medium/`; by default as PNG files.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, medium=PICTURES):
+        self.path, self.medium = Path(path), medium
         self.samples, self.state = self.path / "samples", self.path / ".state"
         self.lines, self.losses = self.path / "samples.jsonl", self.path / "losses.csv"
 
@@ -111,8 +112,18 @@ class RunDir:
                     " use that value or another hydra.run.dir"
                 )
 
+    @property
+    def query(self):
+        """The file of the query as the target sees it."""
+        return self.path / f"query{self.medium.suffix}"
+
+    def save_query(self, x):
+        """Write the query x (C, H, W)."""
+        with whole(self.query) as beside:
+            self.medium.write(x, beside)
+
     def save_image(self, name, image):
-        """Write a PIL picture: `query.png`, the query as the target sees it, or `grid.png`."""
+        """Write a PIL picture: `grid.png`."""
         with whole(self.path / name) as beside:
             image.save(beside)
 
@@ -127,13 +138,12 @@ class RunDir:
 
     def save_picture(self, index, picture, z_start, z):
         """Write one picture (3, H, W) and its latents (C, H, W); return it as the file holds it, and the file name."""
-        file = self.samples / f"{index:03d}.png"
+        file = self.samples / f"{index:03d}{self.medium.suffix}"
         with whole(self.state / f"{index}.safetensors") as beside:
             beside.write_bytes(save({"z_start": z_start.contiguous(), "z": z.contiguous()}))
         with whole(file) as beside:
-            to_image(picture).save(beside)
-        with Image.open(file) as image:
-            return to_tensor(image), file.relative_to(self.path).as_posix()
+            self.medium.write(picture, beside)
+        return self.medium.read(file), file.relative_to(self.path).as_posix()
 
     def save_record(self, record):
         """Append one line to `samples.jsonl`; not-a-number and infinity become null."""

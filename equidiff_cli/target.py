@@ -28,11 +28,12 @@ class Target:
             gives features, and only objectives on its layers make sense.
         name: what to call it in records.
         files: where its weights are, as far as they are files the user can see.
+        channels: of what it takes: 3 of a picture, 2 of a point of the plane.
     """
 
-    def __init__(self, model, transform, classes, name, files=()):
+    def __init__(self, model, transform, classes, name, files=(), channels=3):
         self.model, self.transform, self._classes = model.requires_grad_(False).eval(), transform, tuple(classes)
-        self.name, self.files = name, [Path(file) for file in files]
+        self.name, self.files, self.channels = name, [Path(file) for file in files], channels
 
     @property
     def classes(self):
@@ -221,6 +222,11 @@ def adopt(made, query):
         query: the query (1, 3, H, W), to see how many classes there are.
     """
     if isinstance(made, Target):
+        if made.channels != query.shape[1]:
+            raise ValueError(
+                f"target={made.name}: takes {made.channels} channels, but the prior makes {query.shape[1]} (pictures"
+                " have 3, points of the plane 2); prior=circles and target=circles go together"
+            )
         return made
     name = type(made).__name__
     if not isinstance(made, torch.nn.Module):
@@ -233,7 +239,7 @@ def adopt(made, query):
     classes = getattr(made, "classes", None) or [str(i) for i in range(logits.shape[1])]
     if len(classes) != logits.shape[1]:
         raise ValueError(f"target._target_: {name} names {len(classes)} classes but gives {logits.shape[1]} logits")
-    return Target(made, torch.nn.Identity(), classes, name)
+    return Target(made, torch.nn.Identity(), classes, name, channels=query.shape[1])
 
 
 @torch.no_grad()

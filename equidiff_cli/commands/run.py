@@ -1,23 +1,18 @@
 """equidiff run: build the parts, run the algorithm, write the run directory."""
 
-import hashlib
 import logging
 import platform
 import sys
 import time
 from collections import Counter
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 from huggingface_hub.utils import disable_progress_bars
-from PIL import Image
 
 from equidiff_cli import config as configuration
-from equidiff_cli import query as pictures
 from equidiff_cli.checks import WrongRequest
 from equidiff_cli.device import exact, name_of, peak_memory, pick_device, pick_precision, set_tf32
-from equidiff_cli.grid import grid
 from equidiff_cli.interrupt import Interrupted, deferred
 from equidiff_cli.invariants import Finished, Invariance, sample
 from equidiff_cli.memory import Memory
@@ -32,7 +27,6 @@ from equidiff_cli.slots import Slots
 from equidiff_cli.target import adopt
 
 log = logging.getLogger(__name__)
-SHIPPED = Path(__file__).parents[1] / "queries"
 VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
 
 
@@ -47,8 +41,9 @@ def prepare(config, directory):
     device = pick_device(config.device)
     precision, autocast = pick_precision(config.precision, device)
     set_tf32(config.tf32, device)
-    picture = pictures.load(config.query, config.prior.image_size, SHIPPED)
-    query = pictures.to_tensor(picture)[None].to(device)
+    medium = configuration.medium(config)
+    picture = medium.query(config.query, config.prior.image_size)
+    query = picture[None].to(device)
     lowpass, distance, optimizer = (configuration.build(config, group) for group in ("filter", "distance", "optimizer"))
     find([source for group in ("target", "prior") for source in configuration.sources(config, group)], log.info)
     target = adopt(configuration.build(config, "target"), query)
@@ -63,10 +58,10 @@ def prepare(config, directory):
     if config.compile:
         prior.network.velocity = torch.compile(prior.network.velocity)
 
-    run = RunDir(directory)
+    run = RunDir(directory, medium)
     weights = prior.weights | {file.name: sha256(file) for file in target.files}
     facts = configuration.flat(config) | {"device": str(device), "precision": precision}
-    facts |= {"query (SHA-256 of its pixels)": _digest(picture), "weights (SHA-256)": weights}
+    facts |= medium.identify(picture) | {"weights (SHA-256)": weights}
     run.open(facts)
     about = {
         "configuration": facts,
@@ -74,6 +69,7 @@ def prepare(config, directory):
         "prior": prior.name,
         "target": target.name,
         "query": config.query,
+        "medium": medium.name,
         "device": name_of(device),
         "precision": precision,
         "weights": weights,
@@ -86,7 +82,7 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
     started = time.monotonic()
     if run.finished:
         return
-    run.save_image("query.png", picture)
+    run.save_query(picture)
     seeds = [(i, sample_seed(config.seed, i)) for i in range(config.samples)]
     saved = run.load_state()
     plan = Plan(**saved[1]["plan"]) if saved else settle(config.batch, config.checkpoint, len(seeds), prior, invariance)
@@ -125,7 +121,7 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
             if signals:
                 persistence.save()
                 raise Interrupted(signals[0])
-    finish(run, picture, about | {"memory": str(memory.plan)}, spread, invariance, persistence.seconds, prior.device)
+    finish(run, about | {"memory": str(memory.plan)}, spread, invariance, persistence.seconds, prior.device)
     progress.say(f"{progress.counts()}; pictures in {run.samples}, side by side in {run.path / 'grid.png'}")
 
 
@@ -168,14 +164,11 @@ def loss_rows(event, left):
         yield (index, step, *numbers)
 
 
-def finish(run, picture, about, spread, invariance, seconds, device):
+def finish(run, about, spread, invariance, seconds, device):
     """Write what is known when all samples are finished."""
     records = run.records()
-    samples = []
-    for record in records:  # one file open at a time, however many samples there are
-        with Image.open(run.path / record["file"]) as image:
-            samples.append(image.copy())
-    run.save_image("grid.png", grid(picture, samples))
+    samples = [run.path / record["file"] for record in records]
+    run.save_image("grid.png", run.medium.sheet(run.query, samples, invariance.objective))
     counts = Counter(record["status"] for record in records)
     run.close(
         about
@@ -194,7 +187,3 @@ def finish(run, picture, about, spread, invariance, seconds, device):
 def plain(values):
     """A number if there is one, else a list."""
     return values.item() if values.numel() == 1 else values.tolist()
-
-
-def _digest(picture):
-    return hashlib.sha256(picture.tobytes()).hexdigest()
