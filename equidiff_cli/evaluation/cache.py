@@ -32,10 +32,11 @@ def cached(kind, facts, make):
     beside = file.with_name(f".{os.getpid()}-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(save(tensors))
-        os.replace(beside, file)
+        try:
+            beside.write_bytes(save(tensors))
+            os.replace(beside, file)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         log.warning("%s: not kept for the next time (%s)", file, error.strerror or error)
-    finally:
-        beside.unlink(missing_ok=True)
     return tensors

@@ -8,19 +8,20 @@ NO_NULL = "unguided samples were not timed in this run"
 
 def cost(case):
     """The section `cost` of a case; a sample is successful if its saved picture is within the first tolerance."""
-    records, summary = case.run.records, case.run.summary
-    section = Section("cost", len(records))
+    summary, section = case.run.summary, Section("cost", len(case.pictures))
     tolerance = case.options.tolerances[0]
     found = errors(case.values, case.target_values) / case.spread
     chance = success(errors(case.null_values, case.target_values) / case.spread, tolerance)
     good = int((found <= tolerance).sum())
     none = None if good else f"no sample is within {tolerance:g} null spreads"
+    if case.run.missing:
+        none = f"{len(case.run.missing)} pictures are missing, so successful samples cannot be counted"
     unfinished = None if summary else "the run is not finished"
     about = f"Successful: the saved picture is within {tolerance:g} null spreads. "
     section.metric(
         "nfe",
         "network evaluations a successful sample",
-        lambda: sum(record["nfe"] for record in records) / good,
+        lambda: case.run.evaluations / good,
         unit="evaluations of the velocity network",
         null=(lambda: case.prior.evaluations / chance) if chance else None,
         null_reason=f"none of {len(case.null_values)} unguided samples is within {tolerance:g} null spreads",

@@ -34,6 +34,7 @@ class Run:
         summary: of `summary.json`, empty for a run that is not finished.
         weights: SHA-256 of every file of weights that the run used, by file name.
         nonfinite: how many finished samples were not finite, and so are no pictures.
+        evaluations: of the velocity network, by all finished samples.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Run:
     summary: dict
     weights: dict
     nonfinite: int
+    evaluations: int
     missing: list = field(default_factory=list)
     warnings: list = field(default_factory=list)
 
@@ -111,8 +113,19 @@ def read(path):
         raise ValueError(f"{path}: there is no finished sample to evaluate{gone}")
     latents = _latents(directory, [record["index"] for record in records], [record["index"] for record in usable])
     weights = summary.get("weights") or facts.get(WEIGHT_HASHES) or {}
-    run = Run(path, config, query, usable, torch.stack(pictures), latents, summary, weights, len(records) - len(finite))
-    run.missing = missing
+    run = Run(
+        path,
+        config,
+        query,
+        usable,
+        torch.stack(pictures),
+        latents,
+        summary,
+        weights,
+        nonfinite=len(records) - len(finite),
+        evaluations=sum(record["nfe"] for record in records),
+        missing=missing,
+    )
     if not run.complete:
         run.warnings.append(f"the run is not finished: these are its first {len(records)} of {config.samples} samples")
     if run.nonfinite:

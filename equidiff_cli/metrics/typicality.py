@@ -45,11 +45,13 @@ def concentration(z, order, k=4):
         covariance (N, P): spectral norm of their second moment minus I; about 2 sqrt(k / m) for white noise.
     """
     z = z.flatten(1).double()
-    m = z.shape[1] // k
-    parts = z[:, order.to(z.device)][..., : m * k].unflatten(-1, (m, k))  # (N, P, m, k)
-    mean = m * parts.mean(2).square().sum(-1) / k
-    moment = parts.transpose(-1, -2) @ parts / m - torch.eye(k, dtype=z.dtype, device=z.device)
-    return mean, torch.linalg.matrix_norm(moment, ord=2)
+    m, eye = z.shape[1] // k, torch.eye(k, dtype=z.dtype, device=z.device)
+    means, moments = [], []
+    for row in order.to(z.device):  # one by one, to save memory
+        parts = z[:, row[: m * k]].unflatten(1, (m, k))  # (N, m, k)
+        means.append(m * parts.mean(1).square().sum(1) / k)
+        moments.append(parts.mT @ parts / m - eye)
+    return torch.stack(means, 1), torch.linalg.matrix_norm(torch.stack(moments, 1), ord=2)
 
 
 def concentration_bounds(mean, covariance, m, k=4):
