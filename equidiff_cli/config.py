@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from hydra import compose
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -59,10 +61,30 @@ class FetchConfig:
     target: Any = None
 
 
+@dataclass
+class EvaluateConfig:
+    """Everything `equidiff evaluate` takes besides the run directories."""
+
+    null_samples: int = MISSING
+    tolerances: list[float] = MISSING
+    cutoffs: list[float] = MISSING
+    jpeg: list[int] = MISSING
+    heldout: Any = MISSING
+    real: str | None = None
+    likelihood: int = MISSING
+    probes: int = MISSING
+    likelihood_steps: int = MISSING
+    output: str | None = None
+    seed: int = MISSING
+    device: str = MISSING
+    batch: int = MISSING
+
+
 def register():
     """Make the schemas known to Hydra under the names the YAML files use."""
     ConfigStore.instance().store(name="run_schema", node=RunConfig)
     ConfigStore.instance().store(name="fetch_schema", node=FetchConfig)
+    ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig)
 
 
 def complete(config: DictConfig):
@@ -124,6 +146,16 @@ def _builder(config, group):
     """The function of this package that a group's `_target_` names; None for a user's own."""
     module, _, name = str(config[group]._target_).rpartition(".")
     return getattr(import_module(module), name, None) if module.startswith("equidiff_cli.") else None
+
+
+def options(group: str):
+    """The names of the options of a group, those of the user's own folders included."""
+    return GlobalHydra.instance().config_loader().get_group_options(group)
+
+
+def option(group: str, name: str):
+    """The configuration of `equidiff run` with another option of a group."""
+    return compose("run", overrides=[f"{group}={name}"])
 
 
 def flat(config: DictConfig):

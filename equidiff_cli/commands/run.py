@@ -16,15 +16,14 @@ from equidiff_cli.device import exact, name_of, peak_memory, pick_device, pick_p
 from equidiff_cli.interrupt import Interrupted, deferred
 from equidiff_cli.invariants import Finished, Invariance, sample
 from equidiff_cli.memory import Memory
+from equidiff_cli.parts import bring, build_target
 from equidiff_cli.persistence import Persistence
 from equidiff_cli.plan import Plan, settle
-from equidiff_cli.prior.hub import find
 from equidiff_cli.prior.prior import sample_seed
 from equidiff_cli.prior.weights import sha256
 from equidiff_cli.progress import Progress
 from equidiff_cli.rundir import RunDir
 from equidiff_cli.slots import Slots
-from equidiff_cli.target import adopt
 
 log = logging.getLogger(__name__)
 VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
@@ -45,9 +44,8 @@ def prepare(config, directory):
     picture = medium.query(config.query, config.prior.image_size)
     query = picture[None].to(device)
     lowpass, distance, optimizer = (configuration.build(config, group) for group in ("filter", "distance", "optimizer"))
-    find([source for group in ("target", "prior") for source in configuration.sources(config, group)], log.info)
-    target = adopt(configuration.build(config, "target"), query)
-    target.model.to(device)
+    bring(config, log.info)
+    target = build_target(config, query)
     objective = configuration.build(config, "objective", target, query)
     with exact():
         invariance = Invariance(objective, distance, lowpass, query)
@@ -151,6 +149,7 @@ def save_sample(event, run, prior, invariance, seeds, memory):
             "objective_saved": plain(objective_saved),
             "latent_norm": best["z_start"].norm().item(),
             "file": file,
+            "sha256": sha256(run.path / file),
         }
     )
 

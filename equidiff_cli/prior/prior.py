@@ -90,6 +90,13 @@ class Prior:
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
             return self.network.velocity(z, self.conditions[i : i + 1]).float()
 
+    def velocity_on(self, times):
+        """As `velocity`, at `times` (T + 1,) of one's own and in float32: a function (z, i) -> dz/dt at `times[i]`."""
+        null = torch.tensor([self.network.num_classes], device=self.device)
+        with torch.no_grad():
+            conditions = self.network.condition(times.to(self.device), null)
+        return lambda z, i: self.network.velocity(z, conditions[i : i + 1])
+
     def flow(self, z):
         """Lines 5-7: starting noise (N, C, H, W) -> normalised latents at t = 1."""
         return sampler.integrate(self.step, self.velocity, z, self.times, self.recompute, self.gradient_steps)

@@ -1,0 +1,146 @@
+"""equidiff evaluate: measure runs again from their files, and say what chance gives."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import torch
+from huggingface_hub.utils import disable_progress_bars
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from equidiff_cli import config as configuration
+from equidiff_cli.checks import Failed, WrongRequest, number, one_of
+from equidiff_cli.device import pick_device
+from equidiff_cli.evaluation.case import Case
+from equidiff_cli.evaluation.evaluate import evaluate
+from equidiff_cli.evaluation.models import Models
+from equidiff_cli.evaluation.runs import expand, read
+from equidiff_cli.evaluation.table import comparison, csv_of, row_of, table_of
+from equidiff_cli.rundir import finite, whole
+
+log = logging.getLogger(__name__)
+WIDTH = 120  # of tables where there is no terminal
+EVALUATION, COMBINED = "evaluation.json", "evaluation.csv"
+
+
+def prepare(config, directory, runs):
+    """Check the request; `ValueError` for what is wrong with it.
+
+    Args:
+        runs: the directories that were given.
+
+    Returns a function without arguments that does the work, a generator of the evaluated directories.
+    """
+    check(config)
+    if not runs:
+        raise ValueError("evaluate: no run given; equidiff evaluate RUN..., with directories that equidiff run printed")
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    device = pick_device(config.device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    return lambda: work(config, runs, device)
+
+
+def check(config):
+    """`ValueError` for the first option out of range."""
+    configuration.complete(config)
+    number("null_samples", config.null_samples, minimum=16, whole=True)
+    for name, above, maximum in (("tolerances", 0, None), ("cutoffs", 0, 1)):
+        if not config[name]:
+            raise ValueError(f"{name}=[]: must be a list of numbers, such as {name}=[0.1,0.5]")
+        for value in config[name]:
+            number(name, value, above=above, maximum=maximum)
+    for quality in config.jpeg:
+        number("jpeg", quality, minimum=1, maximum=95, whole=True)
+    number("likelihood", config.likelihood, minimum=0, whole=True)
+    number("probes", config.probes, minimum=2, whole=True)
+    number("likelihood_steps", config.likelihood_steps, minimum=2, whole=True)
+    number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
+    number("batch", config.batch, minimum=1, whole=True)
+    options = configuration.options("target")
+    for name in config.heldout if config.heldout != "auto" and not isinstance(config.heldout, str) else []:
+        one_of("heldout", name, options)
+    if isinstance(config.heldout, str):
+        one_of("heldout", config.heldout, ["auto", *options])
+    if config.real is not None and not Path(config.real).is_dir():
+        raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
+    if config.output is not None and not Path(config.output).resolve().parent.is_dir():
+        raise ValueError(f"output={config.output}: there is no folder {Path(config.output).resolve().parent}")
+
+
+def work(config, given, device):
+    """Evaluate every run and yield its directory; what goes wrong with one is said, and the others go on."""
+    models, console = Models(device, config), Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
+    jobs, wrong = listed(given)
+    broken, rows = [], {}
+    for count, path in enumerate(jobs, 1):
+        try:
+            run = read(path)
+            progress = f"{path}: {len(run.records)} samples, run {count} of {len(jobs)}"
+            console.print(progress, highlight=False, markup=False, soft_wrap=True)
+            evaluation = finite(evaluate(case_of(run, models, config)))
+            with whole(path / EVALUATION) as beside:
+                beside.write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
+        except (ValueError, ConnectionError) as error:
+            wrong.append(str(error))
+            continue
+        except Exception as error:  # the other runs are not to suffer from it
+            log.exception("%s", path)
+            broken.append(f"{path}: {type(error).__name__}: {error}")
+            continue
+        for warning in run.warnings:
+            log.warning("equidiff: %s: %s", path, warning)
+        if len(jobs) == 1:
+            console.print(table_of(path, evaluation))
+        rows[path] = row_of(path, overrides(path), run.summary, evaluation)
+        yield path
+    combine(given, rows, config.output, console)
+    if failures := broken + wrong:
+        total = len(rows) + len(failures)
+        summary = f"{len(failures)} of {total} were not evaluated: " if total > 1 else ""
+        raise (Failed if broken else WrongRequest)(summary + "; ".join(failures))
+
+
+def listed(given):
+    """The runs that the given directories stand for, each once, and what is wrong with the others."""
+    jobs, failures = {}, []
+    for word in given:
+        try:
+            for job in expand(word):
+                jobs.setdefault(job.resolve(), job)
+        except ValueError as error:
+            failures.append(str(error))
+    return list(jobs.values()), failures
+
+
+def case_of(run, models, config):
+    """The run with its models, ready to be measured."""
+    prior, target = models.load(run)
+    query = run.query.to(models.device)
+    objective = configuration.build(run.config, "objective", target, query)
+    heldout, reason = models.heldout(run, target)
+    real = models.real(run)
+    null = models.unguided()
+    return Case(run, prior, target, objective, null, heldout, reason, real, config, models.null_likelihood)
+
+
+def overrides(path):
+    """What was given when the run was started, in one line."""
+    file = path / ".hydra" / "overrides.yaml"
+    return " ".join(OmegaConf.load(file)) if file.exists() else ""
+
+
+def combine(given, rows, output, console):
+    """The table of several runs, and its CSV file for each sweep and for `output`."""
+    if len(rows) > 1:
+        console.print(comparison(list(rows.values())))
+    sweeps = {Path(word): [row for path, row in rows.items() if path.parent == Path(word)] for word in given}
+    files = {sweep / COMBINED: of for sweep, of in sweeps.items() if of}
+    if output is not None and rows:
+        files[Path(output)] = list(rows.values())
+    for file, of in files.items():
+        with whole(file) as beside:
+            beside.write_text(csv_of(of))
+        log.info("equidiff: %d runs in %s", len(of), file)

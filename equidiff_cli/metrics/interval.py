@@ -1,0 +1,37 @@
+"""How uncertain a number from a few samples is."""
+
+import math
+
+import torch
+
+LEVEL = 0.95  # of every interval
+NORMAL = 1.959963984540054  # the quantile of the normal distribution that belongs to it
+
+
+def bootstrap(values, statistic, seed, resamples=1000):
+    """Percentile bootstrap interval (low, high) at 95 % (Efron & Tibshirani 1993, chapter 13).
+
+    It resamples the N samples, so it says how the statistic varies between runs with other seeds, as far as N samples
+    can tell; below about 8 it is too narrow.
+
+    Args:
+        values: (N,), one number a sample.
+        statistic: (R, N) -> (R,), such as `lambda v: v.median(dim=1).values`.
+        seed: of the resampling.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(len(values), (resamples, len(values)), generator=generator)
+    found = statistic(values.cpu()[chosen]).double()
+    low, high = found.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)).tolist()
+    return low, high
+
+
+def wilson(successes, count):
+    """Wilson's score interval (low, high) at 95 % of a share `successes / count`, in [0, 1] (Wilson 1927).
+
+    Unlike the usual interval it does not shrink to a point when all or none succeed.
+    """
+    share, z2 = successes / count, NORMAL**2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = NORMAL / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,33 @@
+"""How far values of the objective are from the query's, in units of what chance gives.
+
+Values have shape (N, K): one row a picture, K numbers of the objective. Differences are Euclidean over K, whatever
+distance a run optimised, so that errors have the unit of the objective.
+"""
+
+
+def errors(values, target):
+    """|L(x) - L*| (N,), at least 0, in units of the objective; for values (N, K) and the query's values (K,)."""
+    return (values - target).norm(dim=1)
+
+
+def spread(values):
+    """Standard deviation of the objective, a number of at least 0, for values (N, K) of N >= 2 unguided samples.
+
+    Over several values it is the root of the summed variances, which is the root mean square distance to the mean.
+    The variances divide by N - 1.
+    """
+    return values.var(dim=0).sum().sqrt().item()
+
+
+def success(errors, tolerance):
+    """The share, in [0, 1], of errors (N,) that are not above a tolerance in the same unit."""
+    return (errors <= tolerance).double().mean().item()
+
+
+def outlyingness(values, target):
+    """Where the query lies among unguided samples: the share of values (M, K), in [0, 1], nearer to their own mean.
+
+    Near 1 the query is an outlier, and plain samples hardly ever reach its values (K,). Nearness is Euclidean.
+    """
+    mean = values.mean(dim=0)
+    return ((values - mean).norm(dim=1) < (target - mean).norm()).double().mean().item()

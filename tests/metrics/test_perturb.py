@@ -1,0 +1,43 @@
+"""Perturbations against Pillow and against a shifted cosine."""
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+
+from equidiff_cli.metrics.perturb import half_pixel_shift, jpeg, rounded
+
+
+def pictures(n=2, side=32):
+    return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def test_rounded_has_256_levels():
+    x = rounded(pictures())
+    assert torch.equal((x * 255).round() / 255, x) and (x - pictures()).abs().max() <= 0.5 / 255 + 1e-7
+
+
+def test_jpeg_is_the_file_that_pillow_writes():
+    x = rounded(pictures())
+    for quality in (90, 75):
+        for i, picture in enumerate(x):
+            file = io.BytesIO()
+            array = (picture.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+            Image.fromarray(array).save(file, "JPEG", quality=quality, subsampling=2)
+            expected = np.asarray(Image.open(file)) / 255
+            np.testing.assert_allclose(jpeg(x, quality)[i].permute(1, 2, 0), expected, atol=1e-6)
+
+
+def test_half_pixel_shift_moves_a_cosine_by_half_a_pixel():
+    side, k = 32, 3  # cos(pi k (i + 1/2) / side) is what the mirrored picture continues smoothly
+    i = torch.arange(side).float()
+    here, moved = (0.5 + 0.4 * torch.cos(torch.pi * k * (i + 0.5 - by) / side) for by in (0, 0.5))
+    x = here.expand(1, 3, side, side)
+    torch.testing.assert_close(half_pixel_shift(x), moved.expand(1, 3, side, side), atol=1e-5, rtol=0)
+    x = here[:, None].expand(1, 3, side, side)
+    torch.testing.assert_close(half_pixel_shift(x), moved[:, None].expand(1, 3, side, side), atol=1e-5, rtol=0)
+
+
+def test_half_pixel_shift_keeps_a_constant():
+    torch.testing.assert_close(half_pixel_shift(torch.full((1, 3, 8, 8), 0.3)), torch.full((1, 3, 8, 8), 0.3))
