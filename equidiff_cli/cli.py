@@ -15,11 +15,14 @@ from pathlib import Path
 from equidiff_cli import __version__
 from equidiff_cli.checks import WrongRequest
 from equidiff_cli.helptext import command_help, usage
+from equidiff_cli.runs import collect
 
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
     "run": "draw pictures that the target cannot tell from the query",
     "fetch": "bring the weights of a prior and a target into the cache ahead",
+    "report": "put runs on one HTML page, or their pictures into a figure",
 }
+OF_RUNS = ("report",)  # commands whose words without = name run directories
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +68,7 @@ def execute(command, arguments):
     from equidiff_cli.messages import explain
 
     register()
+    arguments = collect(arguments) if command in OF_RUNS else arguments
     settle(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
     sys.argv = [sys.argv[0], *flags_first(arguments)]

@@ -1,0 +1,128 @@
+"""The page: everything about the runs put into one HTML text that needs nothing else."""
+
+import base64
+import datetime
+import hashlib
+import shlex
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from equidiff_cli import __version__
+from equidiff_cli.report import plots, words
+from equidiff_cli.report.pictures import LARGE, drawing, embed
+from equidiff_cli.report.samples import columns, samples
+from equidiff_cli.report.svg import draw
+from equidiff_cli.report.sweep import table
+
+HERE = Path(__file__).parent
+MOST_PICTURES = 256  # on one page, beside the queries; every run has at least two
+MOST_SECTIONS = 200  # runs with a section of their own; further ones stand in the table alone
+SECTIONS = ("invariance", "frequency", "diversity", "realism", "agreement", "cost")
+GENERATOR = f"EquiDiff report {__version__}"
+
+
+def render(runs):
+    """The page for `runs` (of `data.read`) as text."""
+    most = max(2, MOST_PICTURES // len(runs))
+    total = sum(min(len(run.records), most) for run in runs)
+    limit = LARGE if total <= 64 else 160 if len(runs) <= 8 else 128
+    keys = words.differing(runs)
+    names = [words.label(run, keys) for run in runs]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = words.number
+    environment.globals["figure"] = Figures()
+    script = (HERE / "page.js").read_text()
+    return environment.get_template(
+        "page.html"
+    ).render(
+        generator=GENERATOR,
+        made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        style=Markup((HERE / "page.css").read_text()),  # our own files, nothing of a run is in them
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        several=len(runs) > 1,
+        runs=[section(run, i, most, limit) for i, run in enumerate(runs[:MOST_SECTIONS])],
+        sectionless=len(runs) - MOST_SECTIONS,
+        overview=overview(runs, names, keys) if len(runs) > 1 else None,
+        title=title(runs),
+    )
+
+
+class Figures:
+    """Draws plots with ids that are unique on the page."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, plot):
+        self.count += 1
+        return draw(plot, f"plot-{self.count}")
+
+
+def title(runs):
+    """The page's name: the question if all runs ask the same, else how many there are."""
+    questions = {words.question(run) for run in runs}
+    return questions.pop() if len(questions) == 1 else f"{len(runs)} runs that hold different things"
+
+
+def section(run, i, most, limit):
+    """Everything the template needs about one run."""
+    shown = columns(run)
+    cards, rows = samples(run, shown, most, limit)
+    curves = list(plots.evaluated(run))
+    metrics = (run.evaluation or {}).get("metrics", [])
+    known = [*SECTIONS, *dict.fromkeys(m["section"] for m in metrics if m["section"] not in SECTIONS)]
+    command, remarks = words.command(run)
+    return {
+        "id": f"run-{i}",
+        "run": run,
+        "question": words.question(run),
+        "facts": words.facts(run),
+        "outcome": words.outcome(run),
+        "query": embed(run.path / "query.png", limit),
+        "cards": cards,
+        "pixels": next((card.picture for card in cards if card.picture), None),
+        "left_out": len(rows) - len(cards) if cards else 0,
+        "drawing": None if cards else drawing(run.path / "grid.png"),
+        "columns": shown,
+        "rows": rows,
+        "warnings": warnings(run),
+        "plots": [plot for plot in (plots.loss(run, most), plots.typicality(run, most)) if plot],
+        "evaluation": [
+            (name, [m for m in metrics if m["section"] == name], [plot for where, plot in curves if where == name])
+            for name in known
+            if any(m["section"] == name for m in metrics) or any(where == name for where, _ in curves)
+        ],
+        "command": command,
+        "remarks": remarks,
+        "quoted": shlex.quote(str(run.path)),
+    }
+
+
+def warnings(run):
+    """Sentences on what is not as it should be."""
+    found = list((run.evaluation or {}).get("warnings", []))
+    if not run.finished and not run.failure:
+        done = f"{len(run.records)} of {run.wanted} samples are finished"
+        found.append(f"This run was not finished when the page was made: {done}. Make the page again later.")
+    if run.evaluation and len(run.evaluation.get("per_sample", [])) + len(run.missing) < len(run.records):
+        found.append("The evaluation is older than the run: it lacks samples. Evaluate the run again.")
+    return found + [f"{file}: {why} since it was measured." for file, why in sorted(run.missing.items())]
+
+
+def overview(runs, names, keys):
+    """What the template needs to compare several runs."""
+    asking = [key for key in keys if key not in words.SILENT]
+    sweep = plots.against(runs, asking[0]) if len(asking) == 1 else None
+    kinds = {(words.target(run), words.held(run), words.query(run)) for run in runs}
+    return {
+        "table": table(runs, keys, MOST_SECTIONS),
+        "plots": ([sweep] if sweep else []) + plots.compared(runs, names),
+        "different": sorted(kinds) if len(kinds) > 1 else [],
+        "finished": sum(run.finished for run in runs),
+        "samples": sum(len(run.records) for run in runs),
+    }
