@@ -44,7 +44,7 @@ def _number(folder):
 
 
 def find(words):
-    """The directories that `words` name, each once, in the order given; `ValueError` for what is neither run nor sweep."""
+    """The run directories that `words` name, each once, in order; `ValueError` for what is neither run nor sweep."""
     if not words:
         raise ValueError(
             "runs: none given; name one or more run directories, such as outputs/2026-01-31/12-00-00-000000"

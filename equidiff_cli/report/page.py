@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from equidiff_cli import __version__
 from equidiff_cli.report import plots, words
+from equidiff_cli.report.data import error
 from equidiff_cli.report.pictures import LARGE, drawing, embed
 from equidiff_cli.report.samples import columns, samples
 from equidiff_cli.report.svg import draw
@@ -18,22 +19,33 @@ from equidiff_cli.report.sweep import table
 
 HERE = Path(__file__).parent
 MOST_PICTURES = 256  # on one page, beside the queries; every run has at least two
+MOST_BYTES = 4_500_000  # of all pictures together; as text they take a third more
 MOST_SECTIONS = 200  # runs with a section of their own; further ones stand in the table alone
 SECTIONS = ("invariance", "frequency", "diversity", "realism", "agreement", "cost")
+SUMMARY = {  # keys of summary.json that are shown beside versions and weights
+    "device": "device",
+    "precision": "precision of the prior",
+    "wall_seconds": "wall time (s)",
+    "samples_per_hour": "samples an hour",
+    "peak_memory_mib": "peak memory (MiB)",
+    "null_spread": "null spread of the distance",
+    "loss_scale": "loss scale",
+}
 GENERATOR = f"EquiDiff report {__version__}"
 
 
 def render(runs):
     """The page for `runs` (of `data.read`) as text."""
     most = max(2, MOST_PICTURES // len(runs))
-    total = sum(min(len(run.records), most) for run in runs)
-    limit = LARGE if total <= 64 else 160 if len(runs) <= 8 else 128
+    total = sum(min(len(run.records), most) + 1 for run in runs[:MOST_SECTIONS])
+    budget = {"limit": LARGE if total <= 65 else 192, "most_bytes": MOST_BYTES // total}
     keys = words.differing(runs)
     names = [words.label(run, keys) for run in runs]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = words.number
+    environment.filters["setting"] = words.setting
     environment.globals["figure"] = Figures()
     script = (HERE / "page.js").read_text()
     return environment.get_template(
@@ -45,7 +57,7 @@ def render(runs):
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         several=len(runs) > 1,
-        runs=[section(run, i, most, limit) for i, run in enumerate(runs[:MOST_SECTIONS])],
+        runs=[section(run, i, most, budget) for i, run in enumerate(runs[:MOST_SECTIONS])],
         sectionless=len(runs) - MOST_SECTIONS,
         overview=overview(runs, names, keys) if len(runs) > 1 else None,
         title=title(runs),
@@ -65,14 +77,15 @@ class Figures:
 
 def title(runs):
     """The page's name: the question if all runs ask the same, else how many there are."""
-    questions = {words.question(run) for run in runs}
-    return questions.pop() if len(questions) == 1 else f"{len(runs)} runs that hold different things"
+    if len({words.asks(run) for run in runs}) > 1:
+        return f"{len(runs)} runs that hold different things"
+    return words.question(next((run for run in runs if run.finished), runs[0]))  # its words are the exact ones
 
 
-def section(run, i, most, limit):
-    """Everything the template needs about one run."""
+def section(run, i, most, budget):
+    """Everything the template needs about one run: up to `most` samples, whose pictures keep to the `budget`."""
     shown = columns(run)
-    cards, rows = samples(run, shown, most, limit)
+    cards, rows = samples(run, shown, most, budget)
     curves = list(plots.evaluated(run))
     metrics = (run.evaluation or {}).get("metrics", [])
     known = [*SECTIONS, *dict.fromkeys(m["section"] for m in metrics if m["section"] not in SECTIONS)]
@@ -83,12 +96,13 @@ def section(run, i, most, limit):
         "question": words.question(run),
         "facts": words.facts(run),
         "outcome": words.outcome(run),
-        "query": embed(run.path / "query.png", limit),
+        "query": embed(run.path / "query.png", **budget),
         "cards": cards,
         "pixels": next((card.picture for card in cards if card.picture), None),
         "left_out": len(rows) - len(cards) if cards else 0,
         "drawing": None if cards else drawing(run.path / "grid.png"),
         "columns": shown,
+        "unit": next((unit for _, unit in (error(run, record) for record in run.records) if unit), ""),
         "rows": rows,
         "warnings": warnings(run),
         "plots": [plot for plot in (plots.loss(run, most), plots.typicality(run, most)) if plot],
@@ -98,6 +112,7 @@ def section(run, i, most, limit):
             if any(m["section"] == name for m in metrics) or any(where == name for where, _ in curves)
         ],
         "command": command,
+        "summary": [(title, run.summary[key]) for key, title in SUMMARY.items() if key in run.summary],
         "remarks": remarks,
         "quoted": shlex.quote(str(run.path)),
     }
@@ -118,11 +133,11 @@ def overview(runs, names, keys):
     """What the template needs to compare several runs."""
     asking = [key for key in keys if key not in words.SILENT]
     sweep = plots.against(runs, asking[0]) if len(asking) == 1 else None
-    kinds = {(words.target(run), words.held(run), words.query(run)) for run in runs}
+    kinds = {words.asks(run): (words.target(run), words.held(run), words.query(run)) for run in runs}
     return {
         "table": table(runs, keys, MOST_SECTIONS),
         "plots": ([sweep] if sweep else []) + plots.compared(runs, names),
-        "different": sorted(kinds) if len(kinds) > 1 else [],
+        "different": list(kinds.values()) if len(kinds) > 1 else [],
         "finished": sum(run.finished for run in runs),
         "samples": sum(len(run.records) for run in runs),
     }

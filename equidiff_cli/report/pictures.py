@@ -2,13 +2,15 @@
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 
 from PIL import Image
 
 SMALL = 64  # pixels; up to here the file itself is embedded, larger pictures as JPEG
 LARGE = 512  # pixels at which a picture is shown at most
-QUALITY = 90
+# What is tried until a picture fits: JPEG quality, colour at full resolution (0) or half (2), share of the size.
+STEPS = ((90, 0, 1.0), (85, 2, 1.0), (70, 2, 1.0), (70, 2, 0.5), (60, 2, 0.25))
 
 
 @dataclass(frozen=True)
@@ -23,25 +25,38 @@ class Picture:
     desk: int = 1
 
 
-def embed(file, limit=LARGE):
-    """The `Picture` in `file`, shrunk to `limit` pixels; None if there is none that can be read."""
+def embed(file, limit=LARGE, most_bytes=None):
+    """The `Picture` in `file`; None if there is none that can be read.
+
+    Args:
+        limit: pixels a side; larger pictures are shrunk.
+        most_bytes: what a large picture may take; its quality is lowered until it does.
+    """
     try:
         with Image.open(file) as image:
             image.load()
     except OSError:
         return None
-    small = max(image.size) <= SMALL
-    if small:
-        data, kind = file.read_bytes(), f"image/{image.format.lower()}"
-    else:
-        image = image.convert("RGB")
-        image.thumbnail((limit, limit), Image.Resampling.LANCZOS)
-        buffer, kind = io.BytesIO(), "image/jpeg"
-        image.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
-        data = buffer.getvalue()
-    uri = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    factors = (factor(image.width, 96), factor(image.width, 128)) if small else (1, 1)
-    return Picture(uri, *image.size, small, *factors)
+    if max(image.size) <= SMALL:
+        uri = _uri(f"image/{image.format.lower()}", file.read_bytes())
+        return Picture(uri, *image.size, True, factor(image.width, 96), factor(image.width, 128))
+    image = image.convert("RGB")
+    image.thumbnail((limit, limit), Image.Resampling.LANCZOS)
+    return Picture(_uri("image/jpeg", _jpeg(image, most_bytes or math.inf)), *image.size, False)
+
+
+def _jpeg(image, most_bytes):
+    for quality, subsampling, share in STEPS:
+        buffer = io.BytesIO()
+        size = [max(1, round(side * share)) for side in image.size]
+        image.resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
+        if buffer.tell() <= most_bytes:
+            break
+    return buffer.getvalue()
+
+
+def _uri(kind, data):
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def drawing(file):
@@ -51,8 +66,7 @@ def drawing(file):
             image.load()
     except OSError:
         return None
-    uri = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
-    return Picture(uri, *image.size, small=False)
+    return Picture(_uri("image/png", file.read_bytes()), *image.size, small=False)
 
 
 def factor(width, shown):

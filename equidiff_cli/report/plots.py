@@ -1,11 +1,11 @@
 """Which plots a page has: of one run, and of several against each other."""
 
 import math
-from statistics import median
+from statistics import median, quantiles
 
 from equidiff_cli.report.data import STATUSES, error
 from equidiff_cli.report.svg import Axis, Line, Plot
-from equidiff_cli.report.words import number
+from equidiff_cli.report.words import number, setting
 
 LOSS = Axis("loss", "null spreads of the distance", "log")
 COLOURS = 8  # of the style sheet, for runs
@@ -23,7 +23,7 @@ def loss(run, most):
         axis,
         title="Loss while optimising",
         about="The loss of each sample at each step, on a logarithmic scale.",
-        rules=[(threshold, f"threshold {number(threshold)}")] if threshold else [],
+        rules=[(threshold, f"threshold {setting(threshold)}")] if threshold else [],
     )
 
 
@@ -63,7 +63,6 @@ def _by_sample(run, most, column, axis, title, about, rules=(), band=None, value
         return None
     kinds = [kind for kind in (*STATUSES, "running") if any(line.style == f"status-{kind}" for line in lines)]
     left = len(run.losses) - len(lines)
-    legend = [(f"status-{kind}", kind) for kind in kinds] + ([("band", band[2])] if band else [])
     rows = [
         (step, len(known), *map(number, (min(known), median(known), max(known))))
         for step in sparse(sorted(at_step))
@@ -81,7 +80,7 @@ def _by_sample(run, most, column, axis, title, about, rules=(), band=None, value
         lines=lines,
         rules=list(rules),
         band=band,
-        legend=legend,
+        legend=[(f"status-{kind}", kind) for kind in kinds],
         columns=["step", "samples in work", "lowest", "median", "highest"],
         rows=rows,
     )
@@ -153,7 +152,12 @@ def compared(runs, names):
         ]
         first = found[0][1]
         lines += [
-            Line(f"{line['name']} ({names[found[0][0]]})", first["x"]["values"], line["values"], kind(line["name"], 0))
+            Line(
+                f"{line['name']} ({names[found[0][0]]})",
+                first["x"]["values"],
+                line["values"],
+                f"{kind(line['name'], 0)} neutral",
+            )
             for line in first["lines"]
             if line["name"] != "samples"
         ]
@@ -186,7 +190,7 @@ def median_loss(runs, names):
         x=Axis("step"),
         y=LOSS,
         lines=lines,
-        rules=[(value, f"threshold {number(value)}") for value in thresholds] if len(thresholds) == 1 else [],
+        rules=[(value, f"threshold {setting(value)}") for value in thresholds] if len(thresholds) == 1 else [],
         legend=[(line.style, line.name) for line in lines],
         columns=["step", *(line.name for line in lines)],
         rows=[(s, *(number(line.y[s - 1] if s <= len(line.y) else None) for line in lines)) for s in steps],
@@ -209,8 +213,7 @@ def against(runs, key):
         values = [pair[0] for pair in (error(run, record) for record in run.records) if pair[0] is not None]
         place = run.settings.get(key)
         if values and isinstance(place, (int, float)) and not isinstance(place, bool):
-            values.sort()
-            points.append((place, *(values[round(q * (len(values) - 1))] for q in (0.25, 0.5, 0.75))))
+            points.append((place, *(quantiles(values, method="inclusive") if len(values) > 1 else values * 3)))
     if len({point[0] for point in points}) < 3:
         return None
     points.sort()

@@ -47,6 +47,8 @@ def columns(run):
         Column("seconds", "seconds", "wall time in work, shared with the samples of its batch"),
         Column("seed", "seed", "seed of its starting noise"),
     ]
+    if any(_is_text(record) for record in run.records):
+        found.insert(1, Column("point", "coordinates", "the sample itself, as its file holds it"))
     for key, entry in (run.evaluation or {}).get("columns", {}).items():
         if key not in SHOWN_ELSEWHERE:
             unit = f" ({entry['unit']})" if entry.get("unit") else ""
@@ -54,15 +56,15 @@ def columns(run):
     return found
 
 
-def samples(run, shown, most, limit):
-    """(the first `most` samples with their pictures at up to `limit` pixels, all samples without pictures)."""
+def samples(run, shown, most, budget):
+    """(the first `most` samples with their pictures, all samples without); `budget` is passed to `pictures.embed`."""
     all_of_them = [_sample(run, record, shown, None, "") for record in run.records]
     cards = []
-    for record in run.records[:most] if any(record.get("file") for record in run.records) else []:
-        file = record.get("file")
-        why = run.missing.get(file, "") if file else "has no picture"
-        picture = embed(run.path / file, limit) if file and why != "deleted" else None
-        if file and picture is None and not why:
+    for record in run.records[:most] if not any(_is_text(record) for record in run.records) else []:
+        file = record.get("file", "")
+        why = run.missing.get(file, "")
+        picture = embed(run.path / file, **budget) if why != "deleted" else None
+        if picture is None and not why:
             why = "cannot be read"
         cards.append(_sample(run, record, shown, picture, why))
     return cards, all_of_them
@@ -84,7 +86,22 @@ def _sample(run, record, shown, picture, why):
     )
 
 
+def _is_text(record):
+    """Whether a sample is a point, kept as a line of numbers, and not a picture."""
+    return str(record.get("file", "")).endswith(".txt")
+
+
+def _point(file):
+    """The numbers in the file of a point, or None."""
+    try:
+        return [float(word) for word in file.read_text().split()]
+    except (OSError, ValueError):
+        return None
+
+
 def _value(run, record, key):
+    if key == "point":
+        return _point(run.path / record["file"])
     if key == "error":
         return error(run, record)[0]
     if key == "typicality":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from equidiff_cli.report.words import number, superscript
+from equidiff_cli.report.words import superscript
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 30, 44
@@ -45,7 +45,7 @@ class Plot:
     Attributes:
         about: one sentence on what is shown; `finding`: one on what can be seen.
         rules: (value, name) of horizontal lines; `band`: (low, high, name) of a shaded range of y, or None.
-        legend: (style, name) pairs.
+        legend: (style, name) pairs of the lines.
         columns, rows: the same as a table.
     """
 
@@ -61,6 +61,12 @@ class Plot:
     columns: list = field(default_factory=list)
     rows: list = field(default_factory=list)
 
+    @property
+    def entries(self):
+        """The whole legend: lines, rules, band."""
+        band = [("band", self.band[2])] if self.band else []
+        return [*self.legend, *(("rule", words) for _, words in self.rules), *band]
+
 
 class Scale:
     """Maps values to pixels.
@@ -69,14 +75,18 @@ class Scale:
         values: what has to fit; those that cannot be shown are left out.
         start, end: pixels of the lowest and of the highest value.
         kind: "linear" or "log".
+        padded: whether a linear scale goes a little beyond the values.
     """
 
-    def __init__(self, values, start, end, kind):
+    def __init__(self, values, start, end, kind, padded=False):
         self.log, self.start, self.end = kind == "log", start, end
         shown = [self.place(value) for value in values if self.shows(value)] or [0.0, 1.0]
         self.low, self.high = min(shown), max(shown)
         if self.log and self.high - self.low < 0.5:
             self.low, self.high = self.low - 0.25, self.high + 0.25
+        if not self.log and padded:
+            margin = 0.08 * (self.high - self.low)
+            self.low, self.high = self.low - margin, self.high + margin
         if self.high == self.low:
             self.low, self.high = self.low - (abs(self.low) * 0.05 or 1), self.high + (abs(self.high) * 0.05 or 1)
 
@@ -101,7 +111,7 @@ class Scale:
         if len(decades) < 3:  # less than two decades: 1, 2, 5 in each
             exponents = range(math.floor(self.low), math.ceil(self.high) + 1)
             values = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
-            return [(v, number(v)) for v in values if self.low - 1e-9 <= math.log10(v) <= self.high + 1e-9]
+            return [(v, f"{v:g}") for v in values if self.low - 1e-9 <= math.log10(v) <= self.high + 1e-9]
         every = math.ceil(len(decades) / most)
         return [(10.0**e, power(e)) for e in decades if e % every == 0]
 
@@ -114,7 +124,7 @@ def nice(step):
 
 def power(exponent):
     """10^exponent, in digits as long as that is short."""
-    return f"{10.0**exponent:g}" if -2 <= exponent <= 3 else f"10{superscript(exponent)}"
+    return f"{10.0**exponent:g}" if -4 <= exponent <= 4 else f"10{superscript(exponent)}"
 
 
 def draw(plot, name):
@@ -123,7 +133,7 @@ def draw(plot, name):
     ys = [y for line in plot.lines for part in (line.y, line.low, line.high) for y in part or ()]
     ys += [value for value, _ in plot.rules] + list(plot.band[:2] if plot.band else ())
     x = Scale(xs, LEFT, WIDTH - RIGHT, plot.x.scale)
-    y = Scale(ys, HEIGHT - BOTTOM, TOP, plot.y.scale)
+    y = Scale(ys, HEIGHT - BOTTOM, TOP, plot.y.scale, padded=True)
     parts = [
         Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-t {}-d">').format(
             WIDTH, HEIGHT, name, name
@@ -165,10 +175,9 @@ def _band(plot, y):
 def _rules(plot, y):
     for value, words in plot.rules:
         if y.shows(value):
-            above = y(value) - 5 if y(value) > TOP + 16 else y(value) + 14
-            yield Markup(
-                '<path class="rule" d="M{} {}H{}"/><text class="rule-name end" x="{}" y="{}">{}</text>'
-            ).format(LEFT, y(value), WIDTH - RIGHT, WIDTH - RIGHT - 2, round(above, 1), words)
+            yield Markup('<path class="rule" d="M{} {}H{}"><title>{}</title></path>').format(
+                LEFT, y(value), WIDTH - RIGHT, words
+            )
 
 
 def _line(line, x, y):

@@ -31,7 +31,7 @@ def table(runs, keys, most_sections):
     shown, metrics = keys[:MOST_KEYS], _metrics(runs)
     columns = [(key, "") for key in shown]
     columns += [
-        ("samples", "finished samples"),
+        ("finished", "samples that are finished"),
         ("converged", "share of the finished samples whose loss fell below the threshold"),
         ("median error", "of the saved pictures"),
         ("median steps", "evaluations of the loss a sample"),
@@ -55,7 +55,7 @@ def _results(run):
     yield Cell(done, f"{done}" if run.finished else f"{done} of {run.wanted}")
     yield Cell(share, "–" if share is None else f"{share:.0%}")
     yield Cell(middle, f"{words.number(middle)} {unit}".strip())
-    yield Cell(steps, words.number(steps))
+    yield Cell(steps, "–" if steps is None else f"{steps:g}")
     yield Cell(cost, words.number(cost))
 
 

@@ -8,6 +8,12 @@ from statistics import median
 from equidiff_cli.report.data import error
 
 FILTERS = {"Gaussian": "Gaussian", "Butterworth": "Butterworth", "Ideal": "ideal", "Identity": None}
+DISTANCES = {
+    "SquaredL2": "squared distance",
+    "Huber": "Huber distance",
+    "Cosine": "cosine distance",
+    "KL": "Kullback-Leibler divergence",
+}
 SILENT = ("samples", "batch", "device", "precision", "tf32", "compile")  # settings that ask no other question
 
 
@@ -26,6 +32,13 @@ def number(value):
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def setting(value):
+    """A setting as a configuration file writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def superscript(exponent):
     return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
@@ -40,7 +53,7 @@ def held(run):
     if "objective" in run.summary:
         return str(run.summary["objective"])
     options = {key: value for key, value in run.settings.items() if key.startswith("objective.")}
-    words = [f"{key.partition('.')[2]} {value}" for key, value in options.items() if "_target_" not in key]
+    words = [f"{key.partition('.')[2]} {value}" for key, value in options.items() if "_target_" not in key and value is not None]
     return f"{part(run, 'objective').lower()} ({', '.join(words)})" if words else part(run, "objective").lower()
 
 
@@ -52,6 +65,12 @@ def target(run):
 def query(run):
     """The query as it was given."""
     return str(run.summary.get("query") or run.settings.get("query", "unknown"))
+
+
+def asks(run):
+    """What makes two runs ask the same question: the settings of target and objective, and the query."""
+    keys = [key for key in run.settings if key.startswith(("target.", "objective.", "query"))]
+    return tuple(f"{key}={run.settings[key]}" for key in sorted(keys))
 
 
 def question(run):
@@ -67,15 +86,16 @@ def facts(run):
     rows.append(("Query", query(run)))
     rows.append(("Held", f"{held(run)}{_value(values)}"))
     kind = FILTERS.get(part(run, "filter"), part(run, "filter"))
-    cutoff = f", cutoff {number(settings['filter.cutoff'])} of Nyquist" if "filter.cutoff" in settings else ""
+    cutoff = f", cutoff {setting(settings['filter.cutoff'])} of Nyquist" if "filter.cutoff" in settings else ""
     low = f" and of its low-passed copy ({kind} filter{cutoff})" if kind else ""
-    rows.append(("Loss", f"{part(run, 'distance')} distance of the picture{low} to the query’s value"))
+    distance = DISTANCES.get(part(run, "distance"), part(run, "distance"))
+    rows.append(("Loss", f"{distance} of the picture{low} to the query’s value"))
     if "budget.threshold" in settings:
-        rows.append(("Stop", f"loss below {number(settings['budget.threshold'])}, or {settings['budget.steps']} steps"))
-    solver = (
-        [f"{settings['prior.steps']} {settings.get('prior.solver', '')} steps"] if "prior.steps" in settings else []
-    )
-    rows.append(("Prior", ", ".join([str(run.summary.get("prior") or settings.get("prior.name", "unknown")), *solver])))
+        threshold, steps = setting(settings["budget.threshold"]), settings["budget.steps"]
+        rows.append(("Stop", f"loss below {threshold}, or {steps} steps"))
+    prior = str(run.summary.get("prior") or settings.get("prior.name") or part(run, "prior"))
+    solver = f", {settings['prior.steps']} {settings.get('prior.solver', '')} steps" if "prior.steps" in settings else ""
+    rows.append(("Prior", prior + solver))
     return rows
 
 
@@ -109,7 +129,7 @@ def median_error(run):
 
 
 def differing(runs):
-    """The dotted settings in which runs differ, in the order of the first run; what asks no other question comes last."""
+    """The dotted settings in which runs differ, in the order of the runs; what asks no other question comes last."""
     keys = list(dict.fromkeys(key for run in runs for key in run.settings))
     keys = [key for key in keys if len({repr(run.settings.get(key)) for run in runs}) > 1]
     keys = [key for key in keys if not key.endswith(("SHA-256)", "pixels)"))]
@@ -124,7 +144,7 @@ def label(run, keys, most=2):
 
 def short(value):
     """A setting in a few letters: of a dotted name such as `equidiff_cli.lowpass.Gaussian` the last part."""
-    return str(value).rpartition(".")[2] if re.fullmatch(r"[\w.]+\.[A-Za-z]\w*", str(value)) else number(value)
+    return str(value).rpartition(".")[2] if re.fullmatch(r"[\w.]+\.[A-Za-z]\w*", str(value)) else setting(value)
 
 
 def command(run):
