@@ -13,7 +13,11 @@ from equidiff_cli.runs import find
 
 log = logging.getLogger(__name__)
 FORMATS = ("html", "png", "pdf")
-OURS = b"EquiDiff report"  # in every file that this command writes: its generator, creator or software
+OURS = {  # what stands in every file that this command wrote
+    "html": b'<meta name="generator" content="EquiDiff report ',
+    "png": b"Software\0EquiDiff report ",
+    "pdf": b"/Creator (EquiDiff report ",
+}
 
 
 def prepare(config, directory):
@@ -26,7 +30,20 @@ def prepare(config, directory):
     paths = find(config.runs)
     file = place(config.output, kind, config.runs, paths)
     runs = [read(path, name) for path, name in zip(paths, names(paths), strict=True)]
+    if kind != "html":
+        runs = drawable(runs, kind)
     return lambda: work(runs, kind, file)
+
+
+def drawable(runs, kind):
+    """Those of `runs` that have samples; `ValueError` if none has, or if samples of one are not pictures."""
+    for run in runs:
+        if not run.pictured:
+            raise ValueError(f"format={kind}: the samples of {run.path} are not pictures; take its grid.png, or html")
+    with_samples = [run for run in runs if run.records]
+    if not with_samples:
+        raise ValueError(f"format={kind}: no sample is finished yet; format=html shows how far the runs are")
+    return with_samples
 
 
 def work(runs, kind, file):
@@ -65,7 +82,7 @@ def place(output, kind, words, paths):
             raise ValueError(f"output={output}: format={kind} makes a .{kind} file; use that ending, or another format")
     if not file.parent.is_dir() or file.is_dir():
         raise ValueError(f"output={output}: must be a file in a folder that exists")
-    if file.exists() and OURS not in file.read_bytes():
+    if file.exists() and OURS[kind] not in file.read_bytes():
         raise ValueError(f"output={output or file}: exists and was not made by equidiff report; choose another name")
     if not os.access(file.parent, os.W_OK):
         raise ValueError(f"output={output or file}: the folder cannot be written to; choose another one")

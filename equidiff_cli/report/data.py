@@ -50,6 +50,11 @@ class Run:
         return self.settings.get("samples", len(self.records))
 
     @property
+    def pictured(self):
+        """Whether the samples are pictures and not points, which are kept as lines of numbers."""
+        return not any(str(record.get("file")).endswith(".txt") for record in self.records)
+
+    @property
     def counts(self):
         """Finished samples by status."""
         statuses = [record.get("status") for record in self.records]

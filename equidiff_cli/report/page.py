@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from equidiff_cli import __version__
-from equidiff_cli.report import plots, words
+from equidiff_cli.report import comparisons, plots, words
 from equidiff_cli.report.data import error
 from equidiff_cli.report.pictures import LARGE, drawing, embed
 from equidiff_cli.report.samples import columns, samples
@@ -132,11 +132,11 @@ def warnings(run):
 def overview(runs, names, keys):
     """What the template needs to compare several runs."""
     asking = [key for key in keys if key not in words.SILENT]
-    sweep = plots.against(runs, asking[0]) if len(asking) == 1 else None
+    sweep = comparisons.against(runs, asking[0]) if len(asking) == 1 else None
     kinds = {words.asks(run): (words.target(run), words.held(run), words.query(run)) for run in runs}
     return {
         "table": table(runs, keys, MOST_SECTIONS),
-        "plots": ([sweep] if sweep else []) + plots.compared(runs, names),
+        "plots": ([sweep] if sweep else []) + comparisons.compared(runs, names),
         "different": list(kinds.values()) if len(kinds) > 1 else [],
         "finished": sum(run.finished for run in runs),
         "samples": sum(len(run.records) for run in runs),

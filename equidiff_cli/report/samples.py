@@ -47,7 +47,7 @@ def columns(run):
         Column("seconds", "seconds", "wall time in work, shared with the samples of its batch"),
         Column("seed", "seed", "seed of its starting noise"),
     ]
-    if any(_is_text(record) for record in run.records):
+    if not run.pictured:
         found.insert(1, Column("point", "coordinates", "the sample itself, as its file holds it"))
     for key, entry in (run.evaluation or {}).get("columns", {}).items():
         if key not in SHOWN_ELSEWHERE:
@@ -60,7 +60,7 @@ def samples(run, shown, most, budget):
     """(the first `most` samples with their pictures, all samples without); `budget` is passed to `pictures.embed`."""
     all_of_them = [_sample(run, record, shown, None, "") for record in run.records]
     cards = []
-    for record in run.records[:most] if not any(_is_text(record) for record in run.records) else []:
+    for record in run.records[:most] if run.pictured else []:
         file = record.get("file", "")
         why = run.missing.get(file, "")
         picture = embed(run.path / file, **budget) if why != "deleted" else None
@@ -84,11 +84,6 @@ def _sample(run, record, shown, picture, why):
         values=values,
         words={key: str(value) if key == "seed" else number(value) for key, value in values.items()},
     )
-
-
-def _is_text(record):
-    """Whether a sample is a point, kept as a line of numbers, and not a picture."""
-    return str(record.get("file", "")).endswith(".txt")
 
 
 def _point(file):

@@ -7,6 +7,7 @@ from statistics import median
 
 from equidiff_cli.report.data import error
 
+NBSP = "\N{NO-BREAK SPACE}"
 FILTERS = {"Gaussian": "Gaussian", "Butterworth": "Butterworth", "Ideal": "ideal", "Identity": None}
 DISTANCES = {
     "SquaredL2": "squared distance",
@@ -27,7 +28,7 @@ def number(value):
         return f"{value:,}".replace(",", "\N{THIN SPACE}") if abs(value) >= 10_000 else str(int(value))
     if not 1e-3 <= abs(value) < 1e5:
         mantissa, exponent = f"{value:.2e}".split("e")
-        return f"{mantissa} × 10{superscript(int(exponent))}".replace("-", "\N{MINUS SIGN}")
+        return f"{mantissa}{NBSP}×{NBSP}10{superscript(int(exponent))}".replace("-", "\N{MINUS SIGN}")
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
@@ -53,7 +54,11 @@ def held(run):
     if "objective" in run.summary:
         return str(run.summary["objective"])
     options = {key: value for key, value in run.settings.items() if key.startswith("objective.")}
-    words = [f"{key.partition('.')[2]} {value}" for key, value in options.items() if "_target_" not in key and value is not None]
+    words = [
+        f"{key.partition('.')[2]} {value}"
+        for key, value in options.items()
+        if "_target_" not in key and value is not None
+    ]
     return f"{part(run, 'objective').lower()} ({', '.join(words)})" if words else part(run, "objective").lower()
 
 
@@ -94,7 +99,9 @@ def facts(run):
         threshold, steps = setting(settings["budget.threshold"]), settings["budget.steps"]
         rows.append(("Stop", f"loss below {threshold}, or {steps} steps"))
     prior = str(run.summary.get("prior") or settings.get("prior.name") or part(run, "prior"))
-    solver = f", {settings['prior.steps']} {settings.get('prior.solver', '')} steps" if "prior.steps" in settings else ""
+    solver = (
+        f", {settings['prior.steps']} {settings.get('prior.solver', '')} steps" if "prior.steps" in settings else ""
+    )
     rows.append(("Prior", prior + solver))
     return rows
 

@@ -63,7 +63,9 @@ class MakeRun:
         latents = [torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(index + k)) for k in (0, 500)]
         norm = latents[0].norm().item()
         _, file = run.save_picture(index, picture(index, side), *latents)
-        run.save_steps((index, k, 10.0 ** (1 - k + index % 3), 0.1, 0.2, 1.0, norm + k / 10) for k in range(1, steps + 1))
+        run.save_steps(
+            (index, k, 10.0 ** (1 - k + index % 3), 0.1, 0.2, 1.0, norm + k / 10) for k in range(1, steps + 1)
+        )
         run.save_record(
             {
                 "index": index,
