@@ -49,7 +49,7 @@ def find(words):
         raise ValueError(
             "runs: none given; name one or more run directories, such as outputs/2026-01-31/12-00-00-000000"
         )
-    found = []
+    found = {}
     for word in words:
         path = Path(word)
         if not path.is_dir():
@@ -58,5 +58,6 @@ def find(words):
         inside = [path] if is_run(path) else jobs(path)
         if not inside:
             raise ValueError(f"runs={word}: neither a run (no {' or '.join(MARKS[:2])} in it) nor a sweep of runs")
-        found += inside
-    return list({path.resolve(): path for path in found}.values())
+        for folder in inside:
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())

@@ -1,6 +1,7 @@
 """What a run directory says, read from its files alone; a run that is not finished is read as far as it came."""
 
 import csv
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -83,13 +84,22 @@ def read(path, name):
         hydra=(_yaml(path / ".hydra" / "hydra.yaml") or {}).get("hydra") or {},
         missing={entry["file"]: entry["why"] for entry in (evaluation or {}).get("missing", [])},
     )
-    if not run.records and not run.losses:
+    if not run.finished and not (path / ".state").exists():
         run.failure = _last_line(path / "run.log")
     for record in run.records:
-        file = record.get("file")
-        if file and not (path / file).is_file():
-            run.missing[file] = "deleted"
+        if why := _not_the_measured(path, record):
+            run.missing[record["file"]] = why
     return run
+
+
+def _not_the_measured(path, record):
+    """Why the file of a sample is not what was measured, or "" if it is, as far as its hash is known."""
+    file = path / record.get("file", "")
+    if not file.is_file():
+        return "deleted"
+    if "sha256" in record and hashlib.sha256(file.read_bytes()).hexdigest() != record["sha256"]:
+        return "replaced"
+    return ""
 
 
 def error(run, record):

@@ -93,11 +93,12 @@ class Band:
         for i, record in enumerate(self.records):
             row, column = divmod(i, self.columns)
             x, y = 3 * GAP + (column + 1) * self.step, top - row * (self.side + CAPTION)
-            picture = opened(self.run.path / record["file"])
+            why = self.run.missing.get(record["file"])
+            picture = None if why else opened(self.run.path / record["file"])
             if picture:
                 place(picture, x, y)
             else:
-                write(x, y, f"{Path(record['file']).name}\nmissing", fontsize=6, color="0.4")
+                write(x, y, f"{Path(record['file']).name}\n{why or 'cannot be read'}", fontsize=6, color="0.4")
             distance, _ = error(self.run, record)
             caption = f"{record['index']} {record['status']}\nerror {words.number(distance)}"
             write(x, y - self.side - 14, caption, fontsize=6, linespacing=1.15)

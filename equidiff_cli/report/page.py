@@ -19,6 +19,7 @@ from equidiff_cli.report.sweep import table
 
 HERE = Path(__file__).parent
 MOST_PICTURES = 256  # on one page, beside the queries; every run has at least two
+MOST_ROWS = 4000  # of tables of samples, all runs together
 MOST_BYTES = 4_500_000  # of all pictures together; as text they take a third more
 MOST_SECTIONS = 200  # runs with a section of their own; further ones stand in the table alone
 SECTIONS = ("invariance", "frequency", "diversity", "realism", "agreement", "cost")
@@ -37,6 +38,7 @@ GENERATOR = f"EquiDiff report {__version__}"
 def render(runs):
     """The page for `runs` (of `data.read`) as text."""
     most = max(2, MOST_PICTURES // len(runs))
+    most_rows = MOST_ROWS // len(runs) + 1
     total = sum(min(len(run.records), most) + 1 for run in runs[:MOST_SECTIONS])
     budget = {"limit": LARGE if total <= 65 else 192, "most_bytes": MOST_BYTES // total}
     keys = words.differing(runs)
@@ -57,7 +59,7 @@ def render(runs):
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         several=len(runs) > 1,
-        runs=[section(run, i, most, budget) for i, run in enumerate(runs[:MOST_SECTIONS])],
+        runs=[section(run, i, most, most_rows, budget) for i, run in enumerate(runs[:MOST_SECTIONS])],
         sectionless=len(runs) - MOST_SECTIONS,
         overview=overview(runs, names, keys) if len(runs) > 1 else None,
         title=title(runs),
@@ -82,8 +84,9 @@ def title(runs):
     return words.question(next((run for run in runs if run.finished), runs[0]))  # its words are the exact ones
 
 
-def section(run, i, most, budget):
-    """Everything the template needs about one run: up to `most` samples, whose pictures keep to the `budget`."""
+def section(run, i, most, most_rows, budget):
+    """Everything the template needs about one run: `most` samples with pictures that keep to the `budget`, `most_rows`
+    rows in tables of samples."""
     shown = columns(run)
     cards, rows = samples(run, shown, most, budget)
     curves = list(plots.evaluated(run))
@@ -103,7 +106,8 @@ def section(run, i, most, budget):
         "drawing": None if cards else drawing(run.path / "grid.png"),
         "columns": shown,
         "unit": next((unit for _, unit in (error(run, record) for record in run.records) if unit), ""),
-        "rows": rows,
+        "rows": rows[:most_rows],
+        "rows_left": len(rows) - most_rows,
         "warnings": warnings(run),
         "plots": [plot for plot in (plots.loss(run, most), plots.typicality(run, most)) if plot],
         "evaluation": [
@@ -124,9 +128,14 @@ def warnings(run):
     if not run.finished and not run.failure:
         done = f"{len(run.records)} of {run.wanted} samples are finished"
         found.append(f"This run was not finished when the page was made: {done}. Make the page again later.")
-    if run.evaluation and len(run.evaluation.get("per_sample", [])) + len(run.missing) < len(run.records):
+    evaluated = {entry["index"] for entry in (run.evaluation or {}).get("per_sample", [])}
+    usable = [r["index"] for r in run.records if r["status"] != "nonfinite" and r["file"] not in run.missing]
+    if run.evaluation and not evaluated.issuperset(usable):
         found.append("The evaluation is older than the run: it lacks samples. Evaluate the run again.")
-    return found + [f"{file}: {why} since it was measured." for file, why in sorted(run.missing.items())]
+    if run.missing:
+        files = ", ".join(f"{file} ({why})" for file, why in sorted(run.missing.items()))
+        found.append(f"Not the pictures that were measured: {files}.")
+    return found
 
 
 def overview(runs, names, keys):

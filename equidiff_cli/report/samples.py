@@ -61,9 +61,8 @@ def samples(run, shown, most, budget):
     all_of_them = [_sample(run, record, shown, None, "") for record in run.records]
     cards = []
     for record in run.records[:most] if run.pictured else []:
-        file = record.get("file", "")
-        why = run.missing.get(file, "")
-        picture = embed(run.path / file, **budget) if why != "deleted" else None
+        why = run.missing.get(record["file"], "")
+        picture = None if why else embed(run.path / record["file"], **budget)
         if picture is None and not why:
             why = "cannot be read"
         cards.append(_sample(run, record, shown, picture, why))

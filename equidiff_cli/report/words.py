@@ -117,6 +117,8 @@ def outcome(run):
     if run.failure:
         return f"This run left no samples. The last line of its log: {run.failure}"
     done = len(run.records)
+    if not done:
+        return f"No sample of {run.wanted} is finished yet."
     words = [f"{run.counts['converged']} of {done} samples converged"]
     if run.counts["budget"]:
         words.append(f"{run.counts['budget']} used up their budget")
