@@ -11,9 +11,9 @@ from equidiff_cli.report.svg import MOST_POINTS, Axis, Line, Plot, Scale, draw, 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def drawn(*lines, y=Axis("loss", scale="log"), x=Axis("step"), **options):
-    """The elements of a plot, by (tag, first class)."""
-    plot = Plot("title", "about.", x, y, list(lines), **options)
+def drawn(*lines, x="step", **options):
+    """The elements of a plot with a logarithmic y, by (tag, first class)."""
+    plot = Plot("title", "about.", Axis(x), Axis("loss", scale="log"), list(lines), **options)
     text = str(draw(plot, "p")).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     elements = {}
     for element in ElementTree.fromstring(text).iter():
@@ -79,7 +79,7 @@ def test_long_lines_are_thinned_but_keep_their_ends():
 def test_texts_are_escaped_and_the_plot_says_what_it_shows():
     name = '<script>alert("1")</script>'
     found = drawn(
-        Line(name, [1, 2], [1.0, 2.0], "run-0"), x=Axis(name), rules=[(1.5, name)], band=(1.1, 1.2, name), finding=name
+        Line(name, [1, 2], [1.0, 2.0], "run-0"), x=name, rules=[(1.5, name)], band=(1.1, 1.2, name), finding=name
     )
     assert ("script", "") not in found
     titles = [element.text for element in found["title", ""]]
