@@ -15,7 +15,7 @@ from equidiff_cli.report.data import error
 from equidiff_cli.report.pictures import LARGE, drawing, embed
 from equidiff_cli.report.samples import columns, samples
 from equidiff_cli.report.svg import draw
-from equidiff_cli.report.sweep import table
+from equidiff_cli.report.sweep import MOST_KEYS, measured, outcomes
 
 HERE = Path(__file__).parent
 MOST_PICTURES = 256  # on one page, beside the queries; every run has at least two
@@ -140,11 +140,14 @@ def warnings(run):
 
 def overview(runs, names, keys):
     """What the template needs to compare several runs."""
+    links = {i: f"#run-{i}" for i in range(MOST_SECTIONS)}
     asking = [key for key in keys if key not in words.SILENT]
     sweep = comparisons.against(runs, asking[0]) if len(asking) == 1 else None
     kinds = {words.asks(run): (words.target(run), words.held(run), words.query(run)) for run in runs}
     return {
-        "table": table(runs, keys, MOST_SECTIONS),
+        "outcomes": outcomes(runs, keys, links),
+        "measured": measured(runs, links),
+        "left": keys[MOST_KEYS:],
         "plots": ([sweep] if sweep else []) + comparisons.compared(runs, names),
         "different": list(kinds.values()) if len(kinds) > 1 else [],
         "finished": sum(run.finished for run in runs),

@@ -1,4 +1,4 @@
-"""The table of several runs: what differs between them, and what came of each."""
+"""Tables of several runs: what differs between them and what came of each, and what their evaluations measured."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -19,16 +19,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`columns` are (title, about); `rows` are (link or "", name, cells); `left` are keys without a column."""
+    """`columns` are (title, about); `rows` are (link or "", name, cells)."""
 
     columns: list
     rows: list
-    left: list
 
 
-def table(runs, keys, most_sections):
-    """The `Table` of `runs`, whose settings differ in `keys`; the first `most_sections` have a section to link to."""
-    shown, metrics = keys[:MOST_KEYS], _metrics(runs)
+def outcomes(runs, keys, links):
+    """The `Table` of `runs`, whose settings differ in `keys`; `links` lead to the sections of the first of them."""
+    shown = keys[:MOST_KEYS]
     columns = [(key, "") for key in shown]
     columns += [
         ("finished", "samples that are finished"),
@@ -37,13 +36,22 @@ def table(runs, keys, most_sections):
         ("median steps", "evaluations of the loss a sample"),
         ("seconds a success", "wall time of the run by its converged samples"),
     ]
-    columns += [(_title(metric), metric.get("about", "")) for metric in metrics.values()]
-    rows = []
-    for i, run in enumerate(runs):
-        cells = [Cell(_sortable(run.settings.get(key)), words.short(run.settings.get(key))) for key in shown]
-        cells += [*_results(run), *_measured(run, metrics)]
-        rows.append((f"#run-{i}" if i < most_sections else "", run.name, cells))
-    return Table(columns, rows, keys[MOST_KEYS:])
+    cells = [
+        [*(Cell(_sortable(run.settings.get(key)), words.short(run.settings.get(key))) for key in shown), *_results(run)]
+        for run in runs
+    ]
+    return _table(columns, runs, links, cells)
+
+
+def measured(runs, links):
+    """The `Table` of every metric that at least one evaluation reports, each beside its null; None if there is none."""
+    metrics = _metrics(runs)
+    columns = [(_title(metric), metric.get("about", "")) for metric in metrics.values()]
+    return _table(columns, runs, links, [list(_measured(run, metrics)) for run in runs]) if metrics else None
+
+
+def _table(columns, runs, links, cells):
+    return Table(columns, [(links.get(i, ""), run.name, cells[i]) for i, run in enumerate(runs)])
 
 
 def _results(run):
