@@ -15,13 +15,15 @@ from pathlib import Path
 from equidiff_cli import __version__
 from equidiff_cli.checks import Failed, WrongRequest
 from equidiff_cli.helptext import command_help, usage
+from equidiff_cli.runs import collect
 
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
     "run": "draw pictures that the target cannot tell from the query",
     "fetch": "bring the weights of a prior and a target into the cache ahead",
-    "evaluate": "measure runs again from their files, beside what chance gives: equidiff evaluate RUN...",
+    "evaluate": "measure runs again from their files, beside what chance gives",
+    "report": "put runs on one HTML page, or their pictures into a figure",
 }
-TAKE_RUNS = ("evaluate",)  # commands whose words are run directories: `prepare(config, directory, runs)`
+TAKE_RUNS, OF_RUNS = ("evaluate",), ("report",)
 log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,7 @@ def execute(command, arguments):
     from equidiff_cli.messages import explain
 
     register()
+    arguments = collect(arguments) if command in OF_RUNS else arguments
     settle(arguments)
     runs, arguments = split_runs(arguments) if command in TAKE_RUNS else (None, arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra

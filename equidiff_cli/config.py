@@ -80,11 +80,21 @@ class EvaluateConfig:
     batch: int = MISSING
 
 
+@dataclass
+class ReportConfig:
+    """Everything `equidiff report` takes."""
+
+    runs: list[str] = MISSING
+    output: str | None = None
+    format: str = MISSING
+
+
 def register():
     """Make the schemas known to Hydra under the names the YAML files use."""
     ConfigStore.instance().store(name="run_schema", node=RunConfig)
     ConfigStore.instance().store(name="fetch_schema", node=FetchConfig)
     ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig)
+    ConfigStore.instance().store(name="report_schema", node=ReportConfig)
 
 
 def complete(config: DictConfig):

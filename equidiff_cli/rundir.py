@@ -5,61 +5,22 @@ folder `.state` exists only while a run is unfinished; what it holds suffices to
 """
 
 import csv
-import errno
 import fcntl
 import io
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+from equidiff_cli.files import append, flush, whole
 from equidiff_cli.medium.pictures import Pictures
 
 PICTURES = Pictures()
 LOSS_COLUMNS = ("sample", "step", "loss", "loss_unfiltered", "loss_filtered", "grad_norm", "latent_norm")
-
-
-@contextmanager
-def whole(path):
-    """A path beside `path` to write to; renamed to `path` when the block ends without an error.
-
-    It is on the disk before it is renamed, and renamed before this returns: a power failure leaves no half file.
-    """
-    path = Path(path)
-    beside = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        yield beside
-        flush(beside)
-        os.replace(beside, path)
-        flush(path.parent)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def flush(path):
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def append(path, text):
-    """Append whole lines with a single write, so that a reader never sees half of one."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        data, length = text.encode(), os.fstat(descriptor).st_size
-        if os.write(descriptor, data) != len(data):
-            os.ftruncate(descriptor, length)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    finally:
-        os.close(descriptor)
 
 
 class RunDir:

@@ -1,0 +1,1 @@
+"""Run directories -> one HTML page, or a figure of their pictures."""

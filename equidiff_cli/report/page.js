@@ -1,0 +1,89 @@
+"use strict";
+
+// Numbers before words, what is missing last, whatever the direction.
+function compare(a, b, down) {
+  if (a === "" || b === "") return (a === "") - (b === "");
+  const numbers = !isNaN(a) && !isNaN(b);
+  const order = numbers ? a - b : a.localeCompare(b, undefined, { numeric: true });
+  return down ? -order : order;
+}
+
+function sorted(parent, items, value, down) {
+  const keyed = items.map((item) => [value(item), item]);
+  keyed.sort((a, b) => compare(a[0], b[0], down));
+  parent.append(...keyed.map((pair) => pair[1]));
+}
+
+// Tables: a column's name is a button; a second press turns the order around.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    head.querySelector("button").addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const body = table.tBodies[0];
+      sorted(body, [...body.rows], (row) => row.cells[column].dataset.value, down);
+    });
+  });
+}
+
+// "3, 0-7" -> whether an index is among them; null if it cannot be read.
+function indexFilter(text) {
+  const parts = text.split(/[\s,]+/).filter(Boolean).map((part) => /^(\d+)(?:-(\d+))?$/.exec(part));
+  if (parts.includes(null)) return null;
+  return (index) => !parts.length || parts.some((p) => index >= +p[1] && index <= +(p[2] ?? p[1]));
+}
+
+// Pictures: filters hold for the cards and for the rows of the table of the same run.
+for (const samples of document.querySelectorAll("[data-samples]")) {
+  const form = samples.querySelector("form");
+  const gallery = samples.querySelector(".gallery");
+  const cards = [...gallery.children];
+  const rows = [...document.querySelectorAll(`[data-rows="${samples.dataset.samples}"] tbody tr`)];
+  const { status, error, index, sort, order } = form.elements;
+  const key = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+
+  function update() {
+    const within = indexFilter(index.value);
+    index.setCustomValidity(within ? "" : "Write numbers and ranges, such as 3, 0-7");
+    index.setAttribute("aria-invalid", String(!within));
+    const most = error.value === "" ? Infinity : Number(error.value);
+    const passes = ({ dataset }) =>
+      (!status.value || dataset.status === status.value) &&
+      (most === Infinity || (dataset.error !== undefined && Number(dataset.error) <= most)) &&
+      (!within || within(Number(dataset.index)));
+    for (const item of [...cards, ...rows]) item.hidden = !passes(item);
+    const down = order.getAttribute("aria-pressed") === "true";
+    sorted(gallery, cards, (card) => card.dataset[key(sort.value)] ?? "", down);
+    const shown = cards.filter((card) => !card.hidden).length;
+    form.querySelector("output").textContent = `${shown} of ${cards.length} shown`;
+  }
+
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", update);
+  order.addEventListener("click", () => {
+    order.setAttribute("aria-pressed", String(order.getAttribute("aria-pressed") !== "true"));
+    update();
+  });
+  form.addEventListener("reset", () => {
+    order.setAttribute("aria-pressed", "false");
+    setTimeout(update);
+  });
+  update();
+}
+
+// A link to a run opens its section; on paper, all of them are open.
+function openTarget() {
+  const section = document.getElementById(location.hash.slice(1))?.closest("details");
+  if (section) {
+    section.open = true;
+    section.scrollIntoView();
+  }
+}
+addEventListener("hashchange", openTarget);
+openTarget();
+addEventListener("beforeprint", () => {
+  for (const section of document.querySelectorAll("details:not(.data)")) section.open = true;
+});

@@ -1,0 +1,173 @@
+"""Runs in words: numbers, the question a run asks, what came of it, what differs between runs, how to repeat one."""
+
+import math
+import re
+import shlex
+from statistics import median
+
+from equidiff_cli.report.data import error
+
+NBSP = "\N{NO-BREAK SPACE}"
+FILTERS = {"Gaussian": "Gaussian", "Butterworth": "Butterworth", "Ideal": "ideal", "Identity": None}
+DISTANCES = {
+    "SquaredL2": "squared distance",
+    "Huber": "Huber distance",
+    "Cosine": "cosine distance",
+    "KL": "Kullback-Leibler divergence",
+}
+SILENT = ("samples", "batch", "device", "precision", "tf32", "compile")  # settings that ask no other question
+
+
+def number(value):
+    """A value of any kind as a person reads it: three digits, `–` for what does not exist."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ", ".join(map(number, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, int) or value == 0:
+        return f"{value:,}".replace(",", "\N{THIN SPACE}") if abs(value) >= 10_000 else str(int(value))
+    if not 1e-3 <= abs(value) < 1e5:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}{NBSP}×{NBSP}10{superscript(int(exponent))}".replace("-", "\N{MINUS SIGN}")
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def setting(value):
+    """A setting as a configuration file writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def superscript(exponent):
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def part(run, group):
+    """The name of the class or function behind a group, such as `SquaredL2`."""
+    return str(run.settings.get(f"{group}._target_", "unknown")).rpartition(".")[2]
+
+
+def held(run):
+    """The objective in words."""
+    if "objective" in run.summary:
+        return str(run.summary["objective"])
+    options = {key: value for key, value in run.settings.items() if key.startswith("objective.")}
+    words = [
+        f"{key.partition('.')[2]} {value}"
+        for key, value in options.items()
+        if "_target_" not in key and value is not None
+    ]
+    return f"{part(run, 'objective').lower()} ({', '.join(words)})" if words else part(run, "objective").lower()
+
+
+def target(run):
+    """The name of the network under study."""
+    return str(run.summary.get("target") or run.settings.get("target.name") or part(run, "target"))
+
+
+def query(run):
+    """The query as it was given."""
+    return str(run.summary.get("query") or run.settings.get("query", "unknown"))
+
+
+def asks(run):
+    """What makes two runs ask the same question: the settings of target and objective, and the query."""
+    keys = [key for key in run.settings if key.startswith(("target.", "objective.", "query"))]
+    return tuple(f"{key}={run.settings[key]}" for key in sorted(keys))
+
+
+def question(run):
+    """What the run asks, in one sentence."""
+    return f"Which pictures can {target(run)} not tell from the query, as far as the {held(run)} is concerned?"
+
+
+def facts(run):
+    """(term, description) pairs: what was held and how, in the order in which one reads them."""
+    settings, rows = run.settings, []
+    values = next((record["target"] for record in run.records if record.get("target") is not None), None)
+    rows.append(("Target", f"the network {target(run)}"))
+    rows.append(("Query", query(run)))
+    rows.append(("Held", f"{held(run)}{_value(values)}"))
+    kind = FILTERS.get(part(run, "filter"), part(run, "filter"))
+    cutoff = f", cutoff {setting(settings['filter.cutoff'])} of Nyquist" if "filter.cutoff" in settings else ""
+    low = f" and of its low-passed copy ({kind} filter{cutoff})" if kind else ""
+    distance = DISTANCES.get(part(run, "distance"), part(run, "distance"))
+    rows.append(("Loss", f"{distance} of the picture{low} to the query’s value"))
+    if "budget.threshold" in settings:
+        threshold, steps = setting(settings["budget.threshold"]), settings["budget.steps"]
+        rows.append(("Stop", f"loss below {threshold}, or {steps} steps"))
+    prior = str(run.summary.get("prior") or settings.get("prior.name") or part(run, "prior"))
+    solver = (
+        f", {settings['prior.steps']} {settings.get('prior.solver', '')} steps" if "prior.steps" in settings else ""
+    )
+    rows.append(("Prior", prior + solver))
+    return rows
+
+
+def _value(values):
+    if values is None:
+        return ""
+    return f", {number(values)} for the query" if not isinstance(values, list) else f", {len(values)} values"
+
+
+def outcome(run):
+    """What came of it, in a sentence or two."""
+    if run.failure:
+        return f"This run left no samples. The last line of its log: {run.failure}"
+    done = len(run.records)
+    if not done:
+        return f"No sample of {run.wanted} is finished yet."
+    words = [f"{run.counts['converged']} of {done} samples converged"]
+    if run.counts["budget"]:
+        words.append(f"{run.counts['budget']} used up their budget")
+    if run.counts["nonfinite"]:
+        words.append(f"{run.counts['nonfinite']} met a number that is not finite")
+    text = ", ".join(words) + "."
+    if not run.finished:
+        text = f"The run is not finished: {done} of {run.wanted} samples are. {text}"
+    middle, unit = median_error(run)
+    return text + (f" Median error on the saved pictures: {number(middle)} {unit}." if middle is not None else "")
+
+
+def median_error(run):
+    """(median error on the saved pictures, its unit); (None, "") without samples."""
+    measured = [pair for pair in (error(run, record) for record in run.records) if pair[0] is not None]
+    return (median(value for value, _ in measured), measured[0][1]) if measured else (None, "")
+
+
+def differing(runs):
+    """The dotted settings in which runs differ, in the order of the runs; what asks no other question comes last."""
+    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
+    keys = [key for key in keys if len({repr(run.settings.get(key)) for run in runs}) > 1]
+    keys = [key for key in keys if not key.endswith(("SHA-256)", "pixels)"))]
+    return sorted(keys, key=lambda key: key in SILENT)
+
+
+def label(run, keys, most=2):
+    """The name of a run, with what sets it apart if that is short."""
+    words = [f"{key}={short(run.settings.get(key))}" for key in keys if key not in SILENT]
+    return f"{run.name}: {', '.join(words)}" if 0 < len(words) <= most else run.name
+
+
+def short(value):
+    """A setting in a few letters: of a dotted name such as `equidiff_cli.lowpass.Gaussian` the last part."""
+    return str(value).rpartition(".")[2] if re.fullmatch(r"[\w.]+\.[A-Za-z]\w*", str(value)) else setting(value)
+
+
+def command(run):
+    """The command that repeats the run, quoted for a shell, and remarks on it."""
+    remarks, words = [], ["equidiff", "run"]
+    runtime = run.hydra.get("runtime") or {}
+    for source in runtime.get("config_sources") or []:
+        if source.get("provider") == "command-line":
+            words += ["--config-dir", source["path"]]
+    words += [str(word) for word in run.overrides]
+    choices = runtime.get("choices") or {}
+    if choices.get("prior") == "auto" and choices.get("prior/choice@prior"):
+        words = [word for word in words if word != "prior=auto"] + [f"prior={choices['prior/choice@prior']}"]
+        remarks.append("prior=auto chose this prior on the device of this run.")
+    if "query" in run.settings and not str(query(run)).isidentifier():
+        remarks.append("Paths are relative to the directory in which the run was started.")
+    return shlex.join(words), remarks

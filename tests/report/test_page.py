@@ -1,0 +1,177 @@
+"""The page as text: everything is there once, nothing of a run is taken as markup, its size is bounded."""
+
+import html.parser
+import json
+import re
+
+import pytest
+
+from equidiff_cli.report.data import read
+from equidiff_cli.report.page import MOST_BYTES, MOST_SECTIONS, render
+
+EVIL = "</script><script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+
+
+class Page(html.parser.HTMLParser):
+    """The tags of a page with their attributes, and its text; fails where tags do not match."""
+
+    VOID = ("meta", "link", "img", "br", "input")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text = [], [], ""
+        self.feed(text)
+        assert self.open == [], self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+
+    def all(self, tag, **wanted):
+        wanted = {name.rstrip("_").replace("_", "-"): value for name, value in wanted.items()}
+        return [a for t, a in self.tags if t == tag and all(a.get(n) == v for n, v in wanted.items())]
+
+
+def page_of(*paths):
+    return Page(render([read(path, path.name) for path in paths]))
+
+
+def test_every_sample_is_there_with_status_error_and_picture(make_run):
+    path = make_run("run", samples=5)
+    page, run = page_of(path), read(path, "run")
+    cards = page.all("li", class_="card")
+    assert [int(card["data-index"]) for card in cards] == list(range(5))
+    for card, record in zip(cards, run.records, strict=True):
+        assert card["data-status"] == record["status"]
+        assert float(card["data-error"]) == pytest.approx(abs(record["objective_saved"] - 3.5) / 2)
+    assert len([image for image in page.all("img") if image["alt"].startswith("sample ")]) == 5
+    for words in ("Which pictures can smallconv not tell", "logit of cat", "has not been evaluated", "threshold 0.01"):
+        assert words in page.text, words
+
+
+def test_ids_are_unique_and_every_link_inside_has_a_target(make_run, evaluated):
+    page = page_of(evaluated(make_run("a")), make_run("b"), make_run("c", **{"filter.cutoff": 0.1}))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {a["href"][1:] for a in page.all("a") if a["href"].startswith("#")} <= set(ids)
+    labels = [a["aria-labelledby"].split() for _, a in page.tags if "aria-labelledby" in a]
+    assert {name for names in labels for name in names} <= set(ids)
+
+
+def test_every_metric_stands_beside_its_null_or_says_why_not(make_run, evaluated):
+    path = evaluated(make_run("run"))
+    page = page_of(path)
+    for metric in json.loads((path / "evaluation.json").read_text())["metrics"]:
+        assert metric["title"] in page.text
+        assert metric.get("reason", "") in page.text and metric.get("null_reason", "") in page.text
+    for words in ("0.0123 null spreads", "0.00500 to 0.0200, 95 % bootstrap", "1.03", "effective samples", "Friedman"):
+        assert words in re.sub(r"\s+", " ", page.text), words
+    assert "error after JPEG 90 (null spreads)" in page.text
+
+
+def test_nothing_of_a_run_is_markup(make_run, evaluated):
+    path = make_run(
+        "run <script>alert(1)",
+        overrides=[f"query={EVIL}"],
+        query=EVIL,
+        **{"target.name": EVIL, "objective.layer": EVIL},
+    )
+    evaluated(path, warnings=[EVIL], missing=[{"file": "samples/001.png", "why": EVIL}])
+    text = (path / "evaluation.json").read_text().replace("Vendi", json.dumps(EVIL)[1:-1])
+    (path / "evaluation.json").write_text(text)
+    other = make_run("other", finished=False, wanted=9)
+    for page in (page_of(path), page_of(path, other)):
+        assert len(page.all("script")) == 1 and EVIL in page.text
+        assert all(image["src"].startswith("data:image/") for image in page.all("img"))
+        assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+
+
+def test_nothing_is_loaded_from_elsewhere(make_run, evaluated):
+    page = page_of(evaluated(make_run("run")))
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "data", "action"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), attributes
+    (policy,) = (meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_a_run_that_goes_on_and_pictures_that_are_gone(make_run):
+    path = make_run("run", samples=3, finished=False, wanted=8)
+    (path / "samples/001.png").unlink()
+    (path / "samples/002.png").write_text("not a picture")
+    page = page_of(path)
+    text = re.sub(r"\s+", " ", page.text)
+    assert "not finished when the page was made: 3 of 8 samples are finished" in text
+    assert "samples/001.png (deleted)" in text and "samples/002.pngcannot be read" in text
+    assert len(page.all("p", class_="placeholder")) == 2
+
+
+def test_a_run_without_any_sample_yet_and_one_that_failed(make_run, tmp_path):
+    (tmp_path / "job" / ".hydra").mkdir(parents=True)
+    (tmp_path / "job" / "run.log").write_text("budget.steps=0: must be a whole number of at least 1")
+    page = page_of(make_run("new", samples=0, finished=False, wanted=8), tmp_path / "job")
+    assert "No sample of 8 is finished yet" in page.text and "0 of 8 samples are finished" in page.text
+    assert "budget.steps=0: must be" in page.text
+
+
+def test_an_evaluation_older_than_the_run_is_said(make_run, evaluated):
+    path = make_run("run", samples=3)
+    assert "lacks samples" not in page_of(evaluated(path)).text
+    assert "lacks samples" in page_of(evaluated(path, per_sample=[{"index": 0}])).text
+
+
+def test_runs_of_different_targets_are_said_to_be(make_run):
+    runs = [make_run(f"{name}-{seed}", seed=seed, **{"target.name": name}) for name in ("a", "b") for seed in (1, 2)]
+    different, same = page_of(*runs), page_of(*runs[:2])
+    assert "4 runs that hold different things" in different.text and "b: logit of cat, query cat" in different.text
+    assert "raw values cannot" in different.text
+    assert "Which pictures can a not tell" in same.text and "raw values" not in same.text
+
+
+def test_the_table_of_a_sweep_has_what_differs(make_run):
+    sweep = make_run.sweep("sweep", "filter.cutoff", [0.1, 0.4, 0.8], samples=2)
+    page = page_of(*(sweep / str(job) for job in range(3)))
+    cells = [cell["data-value"] for cell in page.all("td") if "data-value" in cell][:18]
+    assert cells[::6] == ["0.1", "0.4", "0.8"], "a row has this, finished, converged, error, steps and seconds"
+    assert cells[1::6] == ["2"] * 3 and cells[2::6] == ["0.5"] * 3
+    assert "Error against filter.cutoff" in page.text and "1: filter.cutoff=0.4" in page.text
+    assert "Repeat it" in page.text and "equidiff run filter.cutoff=0.4" in page.text
+
+
+def test_points_of_the_plane_are_listed_beside_the_figure(make_run):
+    path = make_run("run", samples=3)
+    for file in (path / "samples").iterdir():
+        file.with_suffix(".txt").write_text("0.25 -1.5\n")
+        file.unlink()
+    lines = (path / "samples.jsonl").read_text().replace(".png", ".txt")
+    (path / "samples.jsonl").write_text(lines)
+    page = page_of(path)
+    assert "0.250, −1.50" in page.text and "coordinates" in page.text
+    assert len(page.all("img")) == 1 and "grid.png" in page.all("img")[0]["alt"]
+    (path / "grid.png").unlink()
+    assert not any("grid.png" in image["alt"] for image in page_of(path).all("img"))
+
+
+def test_a_page_of_large_pictures_stays_small(make_run):
+    """64 pictures of noise, which compress worst, at 256 pixels a side."""
+    assert len(render([read(make_run("run", samples=64, side=256, steps=80), "run")])) < 1.5 * MOST_BYTES
+
+
+def test_hundreds_of_runs_stay_usable(make_run):
+    run = read(make_run("run", samples=40, side=96), "run")
+    text = render([run] * (MOST_SECTIONS + 50))
+    assert len(text) < 2.5 * MOST_BYTES
+    assert text.count('<details class="run"') == MOST_SECTIONS and not re.search('<details class="run"[^>]*open', text)
+    assert "50 more stand in the table alone" in text and "38 more samples are not shown here" in text
+    assert "23 more samples are not listed" in text, "17 rows a run"
