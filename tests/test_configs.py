@@ -56,13 +56,15 @@ def test_every_option_composes_and_its_part_is_built(composed, target, group, op
     monkeypatch.syspath_prepend(tmp_path)
     config = composed(f"{group}={option}", *EXTRA.get((group, option), []))
     configuration.check(config)
-    query = torch.rand(1, 3, 32, 32)
+    points = config.target._target_ == "equidiff_cli.circles.build.target"
+    query = torch.rand(1, 2, 1, 1) if points else torch.rand(1, 3, 32, 32)
     if group in ("objective", "experiment"):
-        objective = configuration.build(config, "objective", target, query)
-        values = objective(torch.rand(2, 3, 32, 32))
+        made = configuration.build(config, "target") if points else target
+        objective = configuration.build(config, "objective", made, query)
+        values = objective(torch.rand(2, *query.shape[1:]))
         assert values.ndim == 2 and len(values) == 2
         assert configuration.build(config, "distance")(values, values[0]).shape == (2,) or values.shape[1] == 1
-    elif group == "prior" and option not in ("auto", "embedded"):  # files: see test_published.py
+    elif group == "prior" and option not in ("auto", "embedded", "circles"):  # files: see test_published.py
         assert config.prior._target_ == "equidiff_cli.prior.published.published"
         sources = configuration.sources(config, "prior")
         assert [source.key for source in sources] == ["prior.network", "prior.decoder", "prior.stats"]
@@ -70,6 +72,7 @@ def test_every_option_composes_and_its_part_is_built(composed, target, group, op
     elif group == "prior":
         prior = configuration.build(config, "prior", device=torch.device("cpu"), autocast=torch.float32)
         assert prior.image_size == config.prior.image_size
+        assert configuration.medium(config).channels == (2 if option == "circles" else 3)
     elif group == "target" and config.target._target_ == "equidiff_cli.target.timm_model":  # files: test_imagenet.py
         (source,) = configuration.sources(config, "target")
         assert source.repo.startswith("timm/") and source.key == "target.weights"
@@ -78,7 +81,7 @@ def test_every_option_composes_and_its_part_is_built(composed, target, group, op
     elif group == "target" and option == "efficientnet_lite0":
         assert configuration.build(config, "target")(query).shape == (1, 1000)
     elif group == "target":
-        assert configuration.build(config, "target")(query).shape == (1, 10)
+        assert configuration.build(config, "target")(query).shape == (1, 2 if points else 10)
     elif group != "budget":
         configuration.build(config, group)
 

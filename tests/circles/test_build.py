@@ -27,14 +27,14 @@ def test_shapes_and_records(prior):
 
 
 def test_unguided_points_are_distributed_as_the_data(prior):
-    points = to_plane(prior.unguided(2000, 500)).numpy()
+    points = to_plane(prior.unguided(1000, 1000)).numpy()
     fresh, _ = rings.draw(20_000, np.random.default_rng(11))
     radius, wanted = (np.sort(np.linalg.norm(p, axis=1)) for p in (points, fresh))
     at = np.linspace(0, 2, 400)
     gap = np.abs(np.searchsorted(radius, at) / len(radius) - np.searchsorted(wanted, at) / len(wanted)).max()
-    assert gap < 0.06, "Kolmogorov-Smirnov distance of the radius"
+    assert gap < 0.07, "Kolmogorov-Smirnov distance of the radius"
     angle = np.arctan2(*points.T) / (2 * np.pi) % 1
-    assert np.abs(np.sort(angle) - np.linspace(0, 1, len(angle))).max() < 0.06, "and of the angle"
+    assert np.abs(np.sort(angle) - np.linspace(0, 1, len(angle))).max() < 0.07, "and of the angle"
 
 
 def test_the_gradient_through_the_flow_agrees_with_differences(prior):
