@@ -15,7 +15,7 @@ from pathlib import Path
 from equidiff_cli import __version__
 from equidiff_cli.checks import Failed, WrongRequest
 from equidiff_cli.helptext import command_help, usage
-from equidiff_cli.runs import collect
+from equidiff_cli.runs import WITH_VALUE, split
 
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
     "run": "draw pictures that the target cannot tell from the query",
@@ -23,7 +23,7 @@ COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(c
     "evaluate": "measure runs again from their files, beside what chance gives",
     "report": "put runs on one HTML page, or their pictures into a figure",
 }
-TAKE_RUNS, OF_RUNS = ("evaluate",), ("report",)
+OF_RUNS = ("evaluate", "report")  # commands whose words name run directories: `prepare(config, directory, runs)`
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +52,7 @@ def main():
         say(f"{command}: no such command; use one of {', '.join(COMMANDS)}")
         return 2
     if any(a in ("-h", "--help") for a in rest):
-        print(command_help(command, configs(), "RUN..." if command in TAKE_RUNS else "[group=option]"))
+        print(command_help(command, configs(), "RUN..." if command in OF_RUNS else "[group=option]"))
         return 0
     return execute(command, rest)
 
@@ -69,9 +69,8 @@ def execute(command, arguments):
     from equidiff_cli.messages import explain
 
     register()
-    arguments = collect(arguments) if command in OF_RUNS else arguments
     settle(arguments)
-    runs, arguments = split_runs(arguments) if command in TAKE_RUNS else (None, arguments)
+    runs, arguments = split(arguments) if command in OF_RUNS else (None, arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
     sys.argv = [sys.argv[0], *flags_first(arguments)]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
@@ -93,23 +92,6 @@ def execute(command, arguments):
     for _, message in failures:
         say(message)
     return max((code for code, _ in failures), default=0)
-
-
-WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
-
-
-def split_runs(arguments):
-    """(run directories, the rest): a word is a run if it is an existing directory, or no option and without `=`."""
-    runs, others, rest = [], [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if Path(word).is_dir() or not (word.startswith("-") or "=" in word):
-            runs.append(word)
-            continue
-        others.append(word)
-        if word in WITH_VALUE and rest:
-            others.append(rest.pop(0))
-    return runs, others
 
 
 def flags_first(arguments):

@@ -82,9 +82,8 @@ class EvaluateConfig:
 
 @dataclass
 class ReportConfig:
-    """Everything `equidiff report` takes."""
+    """Everything `equidiff report` takes besides the run directories."""
 
-    runs: list[str] = MISSING
     output: str | None = None
     format: str = MISSING
 

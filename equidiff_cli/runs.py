@@ -3,29 +3,27 @@
 A sweep's directory stands for its runs, which lie in numbered folders below it.
 """
 
-import re
 from pathlib import Path
 
 MARKS = ("summary.json", "samples.jsonl", ".state")  # one of them is in every directory that a run has opened
+WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 
 
-def collect(arguments):
-    """Arguments with the words that name runs gathered into one override, `runs=[...]`.
+def split(arguments):
+    """(words that name runs, all other arguments).
 
-    A run is named by every word without `=` that does not belong to an option, and by every existing directory.
+    A run is named by every existing directory, and by every word without `=` that is no option and no option's value.
     """
-    words, others, before = [], [], ""
-    for word in arguments:
-        named = not word.startswith("-") and not before.startswith("-")
-        (words if named and ("=" not in word or Path(word).is_dir()) else others).append(word)
-        before = word
-    return [*others, f"runs=[{','.join(map(quoted, words))}]"] if words else others
-
-
-def quoted(word):
-    """`word` as Hydra's parser and OmegaConf read it back unchanged: quotes, backslashes and `${` are escaped."""
-    word = re.sub(r"(\\*)\$\{", r"\1\1\\${", word)
-    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), word) + "'"
+    words, others, rest = [], [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if Path(word).is_dir() or not (word.startswith("-") or "=" in word):
+            words.append(word)
+            continue
+        others.append(word)
+        if word in WITH_VALUE and rest:
+            others.append(rest.pop(0))
+    return words, others
 
 
 def is_run(path):
@@ -36,28 +34,28 @@ def is_run(path):
 def jobs(path):
     """The numbered folders of a sweep's directory in which a job was begun, in order; failed jobs are among them."""
     folders = [folder for folder in Path(path).iterdir() if folder.name.isdecimal()]
-    return sorted((folder for folder in folders if (folder / ".hydra").is_dir() or is_run(folder)), key=_number)
+    begun = [folder for folder in folders if (folder / ".hydra").is_dir() or is_run(folder)]
+    return sorted(begun, key=lambda folder: int(folder.name))
 
 
-def _number(folder):
-    return int(folder.name)
+def expand(word):
+    """The directories that one word stands for: a run, or the jobs of a sweep; `ValueError` for what is neither."""
+    path = Path(word)
+    if not path.is_dir():
+        kind = "is a file" if path.exists() else "no such directory"
+        raise ValueError(f"{word}: {kind}; give the directory of a run or of a sweep")
+    found = [path] if is_run(path) else jobs(path)
+    if not found:
+        raise ValueError(f"{word}: neither a run (no {' or '.join(MARKS[:2])} in it) nor a sweep of runs")
+    return found
 
 
 def find(words):
-    """The run directories that `words` name, each once, in order; `ValueError` for what is neither run nor sweep."""
+    """The directories that `words` stand for, each once, in order; `ValueError` for the first that is wrong."""
     if not words:
-        raise ValueError(
-            "runs: none given; name one or more run directories, such as outputs/2026-01-31/12-00-00-000000"
-        )
+        raise ValueError("no run given; name run directories, such as outputs/2026-01-31/12-00-00-000000")
     found = {}
     for word in words:
-        path = Path(word)
-        if not path.is_dir():
-            kind = "is a file" if path.exists() else "no such directory"
-            raise ValueError(f"runs={word}: {kind}; the directory of a run or of a sweep is needed")
-        inside = [path] if is_run(path) else jobs(path)
-        if not inside:
-            raise ValueError(f"runs={word}: neither a run (no {' or '.join(MARKS[:2])} in it) nor a sweep of runs")
-        for folder in inside:
+        for folder in expand(word):
             found.setdefault(folder.resolve(), folder)
     return list(found.values())

@@ -16,9 +16,11 @@ from equidiff_cli.device import pick_device
 from equidiff_cli.evaluation.case import Case
 from equidiff_cli.evaluation.evaluate import evaluate
 from equidiff_cli.evaluation.models import Models
-from equidiff_cli.evaluation.runs import expand, read
+from equidiff_cli.evaluation.runs import read
 from equidiff_cli.evaluation.table import comparison, csv_of, row_of, table_of
-from equidiff_cli.rundir import finite, whole
+from equidiff_cli.files import whole
+from equidiff_cli.rundir import finite
+from equidiff_cli.runs import expand, is_run
 
 log = logging.getLogger(__name__)
 WIDTH = 120  # of tables where there is no terminal
@@ -35,7 +37,7 @@ def prepare(config, directory, runs):
     """
     check(config)
     if not runs:
-        raise ValueError("evaluate: no run given; equidiff evaluate RUN..., with directories that equidiff run printed")
+        raise ValueError("no run given; name run directories, such as outputs/2026-01-31/12-00-00-000000")
     if not sys.stderr.isatty():
         disable_progress_bars()
     device = pick_device(config.device)
@@ -108,10 +110,14 @@ def listed(given):
     jobs, failures = {}, []
     for word in given:
         try:
-            for job in expand(word):
-                jobs.setdefault(job.resolve(), job)
+            found = expand(word)
         except ValueError as error:
             failures.append(str(error))
+            continue
+        begun = [job for job in found if is_run(job)]
+        if len(begun) < len(found):
+            log.warning("equidiff: %s: %d of %d jobs left no run", word, len(found) - len(begun), len(found))
+        jobs |= {job.resolve(): job for job in begun if job.resolve() not in jobs}
     return list(jobs.values()), failures
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from equidiff_cli.prior.weights import sha256
 from equidiff_cli.query import to_tensor
 from equidiff_cli.rundir import RunDir
 
-log = logging.getLogger(__name__)
 NEEDED = ("prior", "target", "objective", "filter", "precision", "samples", "batch")
 QUERY_HASH, WEIGHT_HASHES = "query (SHA-256 of its pixels)", "weights (SHA-256)"
 
@@ -56,38 +54,11 @@ class Run:
         return bool(self.summary)
 
 
-def is_run(path):
-    """Whether a run has begun in this directory."""
-    begun = any((path / name).exists() for name in ("summary.json", "samples.jsonl", ".state"))
-    return begun and (path / ".hydra" / "config.yaml").is_file()
-
-
-def expand(path):
-    """The runs that a directory stands for: itself, or for a sweep its jobs in order; `ValueError` if it is neither."""
-    path = Path(path)
-    if not path.is_dir():
-        raise ValueError(
-            f"{path}: {'is a file' if path.exists() else 'there is no such directory'}; give a run directory"
-        )
-    if is_run(path):
-        return [path]
-    folders = [folder for folder in path.iterdir() if folder.name.isdecimal()]
-    jobs = [folder for folder in folders if is_run(folder)]
-    if not jobs:
-        raise ValueError(
-            f"{path}: is not a run directory (no .hydra/config.yaml with samples.jsonl or summary.json);"
-            " give one that equidiff run printed, or that of a sweep"
-        )
-    if len(jobs) < len(folders):
-        log.warning(
-            "equidiff: %s: %d of %d jobs of this sweep left no run", path, len(folders) - len(jobs), len(folders)
-        )
-    return sorted(jobs, key=lambda job: int(job.name))
-
-
 def read(path):
     """The `Run` in a directory; `ValueError` if there is nothing to evaluate in it."""
     directory = RunDir(path)
+    if not (path / ".hydra" / "config.yaml").is_file():
+        raise ValueError(f"{path}: has no .hydra/config.yaml, so its models are not known; equidiff run writes it")
     try:
         config = OmegaConf.load(path / ".hydra" / "config.yaml")
         summary = json.loads((path / "summary.json").read_text()) if directory.finished else {}

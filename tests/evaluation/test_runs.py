@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from equidiff_cli.evaluation.runs import expand, is_run, read
+from equidiff_cli.evaluation.runs import read
 from equidiff_cli.prior.weights import sha256
 from equidiff_cli.query import to_image
 from equidiff_cli.rundir import RunDir
@@ -126,22 +126,13 @@ def test_a_configuration_of_something_else_is_refused(tmp_path):
         read(path)
 
 
-def test_a_sweep_stands_for_its_jobs_in_order(tmp_path, caplog):
-    for i in (10, 2, 0):
-        write(tmp_path / str(i))
-    (tmp_path / "3").mkdir()  # a job that failed
-    (tmp_path / "multirun.yaml").touch()
-    assert [path.name for path in expand(tmp_path)] == ["0", "2", "10"]
-    assert "1 of 4 jobs" in caplog.text
-
-
 def test_names_with_anything_in_them(tmp_path):
     path = write(tmp_path / 'a=b <script>\'"x" ${oc.env:HOME}')
-    assert expand(str(path)) == [path] and is_run(path) and read(path).complete
+    assert read(path).complete
 
 
-def test_what_is_no_run(tmp_path):
-    (tmp_path / "file").touch()
-    for path, why in [("nothing", "no such directory"), ("file", "is a file"), (".", "is not a run directory")]:
-        with pytest.raises(ValueError, match=why):
-            expand(tmp_path / path)
+def test_without_a_configuration_nothing_can_be_rebuilt(tmp_path):
+    path = write(tmp_path / "run")
+    (path / ".hydra" / "config.yaml").unlink()
+    with pytest.raises(ValueError, match=r"run: has no \.hydra/config\.yaml"):
+        read(path)
