@@ -118,6 +118,12 @@ def layout():
 
 
 @pytest.fixture(scope="session")
+def kill_test():
+    """`scripts/kill_test.py`."""
+    return load_script("kill_test")
+
+
+@pytest.fixture(scope="session")
 def published_files(layout, tmp_path_factory):
     """Small files in the published layout, by the name of the key that takes them; not to be altered."""
     return layout.write(tmp_path_factory.mktemp("published"), **layout.SMALL)

@@ -1,0 +1,340 @@
+"""How fast the loop is, as ratios measured in one run: against the cost of its parts, a static batch, a naive loop.
+
+    python scripts/bench_engine.py                    # all of it, on the shipped models
+    python scripts/bench_engine.py --samples 16 --json bench.json
+
+Times are the shortest of several repetitions, taken in turns, so that a busy moment of the machine touches no single
+one. On a CPU with one thread (the default) they are processor time, which other processes disturb little. On a CUDA
+device the utilisation of a LightningDiT-XL/1 with random weights in bfloat16 is measured, too.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
+
+from equidiff_cli import config as configuration
+from equidiff_cli import query as pictures
+from equidiff_cli.cli import configs
+from equidiff_cli.commands.run import SHIPPED, null_spread
+from equidiff_cli.device import pick_device, pick_precision
+from equidiff_cli.invariants import Invariance, Step, evaluate, sample
+from equidiff_cli.memory import Memory
+from equidiff_cli.plan import Plan
+from equidiff_cli.prior import sampler
+from equidiff_cli.prior.lightningdit import LightningDiT
+from equidiff_cli.prior.prior import sample_seed
+from equidiff_cli.slots import Slots
+
+NEVER = 1e-30  # a threshold that no sample reaches
+
+
+class Bench:
+    """The parts of a run on the shipped models with the default settings.
+
+    Args:
+        device: "auto", "cpu", "cuda".
+        solver_steps: T; None: the default.
+        batch: samples at once.
+        repeat: repetitions of which the shortest counts.
+    """
+
+    def __init__(self, device, solver_steps, batch, repeat):
+        self.device, self.batch, self.repeat = pick_device(device), batch, repeat
+        _, autocast = pick_precision("auto", self.device)
+        configuration.register()
+        overrides = ["prior=embedded", *([f"prior.steps={solver_steps}"] if solver_steps else [])]
+        with initialize_config_dir(str(configs()), version_base="1.3"):
+            config = compose("run", overrides=overrides)
+        query = pictures.to_tensor(pictures.load(config.query, config.prior.image_size, SHIPPED))[None].to(self.device)
+        lowpass, distance, self.optimizer = (
+            configuration.build(config, g) for g in ("filter", "distance", "optimizer")
+        )
+        target = configuration.build(config, "target")
+        target.model.to(self.device)
+        self.invariance = Invariance(configuration.build(config, "objective", target, query), distance, lowpass, query)
+        self.prior = configuration.build(config, "prior", device=self.device, autocast=autocast)
+        self.budget = dict(steps=config.budget.steps, threshold=config.budget.threshold)
+        self.steps = config.prior.steps
+
+    def events(self, samples, recompute, **budget):
+        """The loop over `samples` samples."""
+        memory = Memory(self.prior, Plan(self.batch, self.steps, recompute))
+        slots = Slots([(i, sample_seed(0, i)) for i in range(samples)], self.batch, self.device)
+        return sample(self.prior, self.invariance, self.optimizer, slots, memory, **self.budget | budget)
+
+    def noise(self, samples):
+        return torch.stack([self.prior.noise(seed) for seed in range(samples)]).to(self.device)
+
+    def seconds(self, function):
+        """Seconds that one call takes, the device's work included."""
+        began = self.now()
+        function()
+        return self.now() - began
+
+    def now(self):
+        """Seconds on the clock that suits the device, when all work so far is done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif torch.get_num_threads() == 1:
+            return time.process_time()
+        return time.perf_counter()
+
+    def shortest(self, **functions):
+        """The shortest time of what each function returns, a function to be timed; all in turns."""
+        times = {name: [] for name in functions}
+        for _ in range(self.repeat + 1):  # the first round warms up
+            for name, function in functions.items():
+                times[name].append(self.seconds(function()))
+        return {name: min(values[1:]) for name, values in times.items()}
+
+
+def step_over_its_parts(bench):
+    """(a) One optimisation step over T (forwards and one input-backward of the network) + decoder + target."""
+    prior, invariance, steps = bench.prior, bench.invariance, bench.steps
+    z = bench.noise(bench.batch)
+    with torch.no_grad():
+        x = prior.decode(prior.flow(z))
+
+    def forward():
+        def call():
+            with torch.no_grad():
+                prior.velocity(z, 0)
+
+        return call
+
+    def backward(function, start):
+        start = start.detach().requires_grad_()
+        made = function(start)
+        return lambda: torch.autograd.grad(made, start, torch.ones_like(made))
+
+    def both(function, start):
+        return lambda: backward(function, start)()
+
+    def objective(x):
+        return invariance.objective(torch.cat([x, x]))
+
+    def loop(recompute):
+        events = bench.events(bench.batch, recompute, steps=10**6, threshold=NEVER)
+
+        def step():
+            prior.recompute = recompute  # the loops share the prior
+            return lambda: next(events)
+
+        return step
+
+    times = bench.shortest(
+        forward=forward,
+        backward=lambda: backward(lambda z: prior.velocity(z, 0), z),
+        decoder=lambda: both(prior.decode, prior.flow(z).detach()),
+        target=lambda: both(objective, x),
+        recomputed=loop(steps),
+        kept=loop(0),
+    )
+    rest = times["decoder"] + times["target"]
+    model = {
+        "recomputed": steps * (2 * times["forward"] + times["backward"]) + rest,
+        "kept": steps * (times["forward"] + times["backward"]) + rest,
+    }
+    return {f"step over its parts, {name}": times[name] / model[name] for name in model}, times
+
+
+def refill_over_static(bench, samples, run_static):
+    """(b) Samples an hour with slots that refill over those of a batch that waits for its slowest member.
+
+    The static loop does as many steps with a full batch as its slowest member needs; a sample needs the same steps in
+    both, so they are counted in the refilled run, and timed there on its full steps. `run_static` runs it indeed.
+    """
+    needed, full, since = {}, [], bench.now()
+    began = since
+    for event in bench.events(samples, 0):
+        if isinstance(event, Step):
+            before, since = since, bench.now()
+            full += [since - before] if len(event.index) == bench.batch else []
+        else:
+            needed[event.index] = event.steps
+    refill = bench.now() - began
+    groups = [range(i, min(i + bench.batch, samples)) for i in range(0, samples, bench.batch)]
+    static = sum(max(needed[i] for i in group) for group in groups) * statistics.median(full)
+    facts = {
+        "samples": samples,
+        "steps, median": statistics.median(needed.values()),
+        "steps, most": max(needed.values()),
+        "refill seconds": refill,
+        "static seconds, counted": static,
+    }
+    if run_static:
+        facts["static seconds"] = static = bench.seconds(lambda: [run_group(bench, group) for group in groups])
+    return {"refilled slots over a static batch": static / refill}, facts
+
+
+def run_group(bench, group):
+    """A batch whose members all go on until the last has converged or used up its budget."""
+    z0 = torch.stack([bench.prior.noise(sample_seed(0, i)) for i in group]).to(bench.device)
+    state, done = bench.optimizer.init(z0), torch.zeros(len(z0), dtype=torch.bool)
+    bench.prior.recompute = 0
+    for _ in range(bench.budget["steps"]):
+        measured, grad, _ = evaluate(bench.prior, bench.invariance, z0, torch.zeros_like(done), NEVER)
+        done |= measured["loss"].cpu() < bench.budget["threshold"]
+        if done.all():
+            return
+        z0, state = bench.optimizer.step(z0, grad, state)
+
+
+def loop_over_naive(bench):
+    """(c) Against the loop as it is often written: one sample, weights that ask for gradients, every solver step
+    decoded and copied to the host, and a pass through the target for each loss. Both per sample and step."""
+    prior, invariance = bench.prior, bench.invariance
+    z0 = bench.noise(1).requires_grad_()
+    optimizer = torch.optim.SGD([z0], lr=1e-6)
+    modules = (prior.network, prior.decoder)
+
+    def naive():
+        optimizer.zero_grad()
+        z = z0
+        for i, dt in enumerate(prior.times.diff().tolist()):
+            z = checkpoint(sampler.euler, prior.velocity, z, i, dt, use_reentrant=False)
+            with torch.no_grad():
+                prior.decode(z).cpu()
+        x = prior.decode(z)
+        loss = (invariance.objective(x) - invariance.target).square().sum()
+        loss = loss + (invariance.objective(invariance.lowpass(x)) - invariance.target).square().sum()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+    def unfrozen():
+        for module in modules:
+            module.requires_grad_(True)
+        return naive
+
+    events = bench.events(bench.batch, 0, steps=10**6, threshold=NEVER)
+
+    def frozen():
+        for module in modules:
+            module.requires_grad_(False)
+            module.zero_grad(set_to_none=True)
+        return lambda: next(events)
+
+    times = bench.shortest(naive=unfrozen, loop=frozen)
+    frozen()
+    return {"the loop over a naive one": times["naive"] / (times["loop"] / bench.batch)}, times
+
+
+def memory_at_50_over_10(device):
+    """(d) Peak memory of one step, without weights, at T = 50 over T = 10, every solver step recomputed."""
+
+    def of_one_step(solver_steps):
+        bench = Bench(device, solver_steps, batch=2, repeat=1)
+        going = torch.zeros(2, dtype=torch.bool)
+        return peak(bench, lambda: evaluate(bench.prior, bench.invariance, bench.noise(2), going, NEVER))
+
+    peaks = {steps: of_one_step(steps) for steps in (10, 50)}
+    facts = {f"MiB at T = {steps}": mib for steps, mib in peaks.items()}
+    return {"peak memory at T = 50 over T = 10": peaks[50] / peaks[10]}, facts
+
+
+def peak(bench, function):
+    """The most MiB that torch had allocated at once in a call, beyond what was there before."""
+    if bench.device.type == "cuda":
+        function()
+        torch.cuda.reset_peak_memory_stats(bench.device)
+        before = torch.cuda.memory_allocated(bench.device)
+        function()
+        return (torch.cuda.max_memory_allocated(bench.device) - before) / 2**20
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        function()
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    sizes = (event.nbytes() for event in sorted(events, key=lambda event: event.start_ns()))
+    return max(itertools.accumulate(sizes)) / 2**20
+
+
+def utilisation(bench, network, batches, size=8192):
+    """Of a velocity network in bfloat16: its products' operations a second, over those of one large matrix product.
+
+    Forward and input-backward, without recomputation, as model FLOPs utilisation is defined (Chowdhery et al. 2022,
+    arXiv:2204.02311, appendix B), but against what the card reaches instead of what is printed on it.
+    """
+    a = torch.randn(size, size, device=bench.device, dtype=torch.bfloat16)
+    ceiling = 2 * size**3 / bench.shortest(product=lambda: lambda: a @ a)["product"]
+    with torch.no_grad():
+        c = network.condition(
+            torch.zeros(1, device=bench.device), torch.zeros(1, dtype=torch.long, device=bench.device)
+        )
+    for module in network.modules():
+        if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)):
+            module.to(torch.bfloat16)
+    shape = network.in_channels, network.input_size, network.input_size
+    ratios, facts = {}, {"matrix product, TFLOP/s": ceiling / 1e12}
+    for batch in batches:
+
+        def call(batch=batch):
+            z = torch.randn(batch, *shape, device=bench.device).requires_grad_()
+            with torch.autocast(bench.device.type, torch.bfloat16):
+                v = network.velocity(z, c)
+            return torch.autograd.grad(v, z, torch.ones_like(v))
+
+        with FlopCounterMode(display=False) as counter:
+            call()
+        seconds = bench.shortest(call=lambda call=call: call)["call"]
+        facts[f"TFLOP/s at batch {batch}"] = counter.get_total_flops() / seconds / 1e12
+        ratios[f"utilisation at batch {batch}"] = counter.get_total_flops() / seconds / ceiling
+    return ratios, facts
+
+
+AIMS = {  # ratio: (at least or at most, how much)
+    "step over its parts, recomputed": ("<=", 1.15),
+    "step over its parts, kept": ("<=", 1.15),
+    "refilled slots over a static batch": (">=", 1.4),
+    "the loop over a naive one": (">=", 3.0),
+    "peak memory at T = 50 over T = 10": ("<=", 1.05),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--solver-steps", type=int, help="T; default: as configured")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1, help="on a CPU")
+    parser.add_argument("--samples", type=int, default=64, help="drawn to compare with a static batch")
+    parser.add_argument("--repeat", type=int, default=5, help="repetitions of which the shortest counts")
+    parser.add_argument("--run-static", action="store_true", help="run the static batch instead of counting its steps")
+    parser.add_argument("--json", type=Path, help="also write everything measured to this file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    bench = Bench(arguments.device, arguments.solver_steps, arguments.batch, arguments.repeat)
+    spread = null_spread(bench.prior, bench.invariance, 64, arguments.batch)
+    bench.invariance.scale = 1 / spread
+    parts = [
+        lambda: step_over_its_parts(bench),
+        lambda: loop_over_naive(bench),
+        lambda: memory_at_50_over_10(arguments.device),
+        lambda: refill_over_static(bench, arguments.samples, arguments.run_static),
+    ]
+    if bench.device.type == "cuda":
+        network = LightningDiT().requires_grad_(False).eval().to(bench.device)  # the defaults are XL/1
+        parts.append(lambda: utilisation(bench, network, (1, 4, 8, 16, 32)))
+    ratios, facts = {}, {"threads": torch.get_num_threads(), "device": str(bench.device), "T": bench.steps}
+    for part in parts:
+        new, about = part()
+        ratios |= new
+        facts |= about
+        for name, ratio in new.items():
+            sign, aim = AIMS.get(name, (">=", 0.5))
+            met = ratio <= aim if sign == "<=" else ratio >= aim
+            print(f"{name:<38} {ratio:6.2f}   aim {sign} {aim:<5} {'met' if met else 'MISSED'}", flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"ratios": ratios, "facts": facts}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
