@@ -1,6 +1,8 @@
 """Compare the samples of runs of experiment=circles with the true level curve: a table, and one figure of all of them.
 
 equidiff run -m experiment=circles query=inner,boundary,outer | xargs python scripts/measure_circles.py --figure out.png
+
+Without runs: the figures of the model card.
 """
 
 import argparse
@@ -11,13 +13,15 @@ import numpy as np
 import torch
 
 from equidiff_cli.circles import build, rings
-from equidiff_cli.circles.coverage import Mass, compare, near
+from equidiff_cli.circles.coverage import Mass, compare, kuiper, near
 from equidiff_cli.circles.figure import draw
 from equidiff_cli.circles.levelcurve import field_of, project, trace
-from equidiff_cli.medium.points import Points, to_plane
+from equidiff_cli.medium.points import Points, from_plane, to_plane
 from equidiff_cli.objectives import Margin
 
 RESAMPLES = 200  # of the oracle
+PRIOR = dict(image_size=1, solver="euler", steps=40, shift=1.0)  # as in configs/prior/circles.yaml
+FRESH = 20_000  # points to measure the networks on
 
 
 def read(directory):
@@ -53,11 +57,34 @@ def row(objective, query, samples, summary):
     }
 
 
+@torch.no_grad()
+def models():
+    """How good the shipped networks are, on points that nothing was trained on."""
+    points, labels = rings.draw(FRESH, np.random.default_rng(99))
+    logits = build.target()(from_plane(torch.from_numpy(points).float())).double()
+    best = torch.from_numpy(np.stack([rings.log_odds(points), np.zeros(FRESH)], axis=1))
+    for name, values in (("perceptron", logits), ("best possible", best)):
+        loss = torch.nn.functional.cross_entropy(values, torch.from_numpy(labels))
+        right = (values.argmax(1).numpy() == labels).mean()
+        print(f"{name}: accuracy {right:.4f}, log loss {loss:.4f}")
+    prior = build.prior(**PRIOR, device=torch.device("cpu"), autocast=torch.float32)
+    drawn = to_plane(prior.unguided(FRESH, FRESH)).numpy()
+    radius, wanted = (np.sort(np.linalg.norm(p, axis=1)) for p in (drawn, points))
+    at = np.linspace(0, rings.EXTENT, 10_000)
+    gap = np.abs(np.searchsorted(radius, at) - np.searchsorted(wanted, at)).max() / FRESH
+    print(f"prior: Kolmogorov-Smirnov distance of the radius to that of the data {gap:.3f}")
+    for name, of_angle in (("prior", drawn), ("training points", rings.training_points()[0])):
+        angle = np.arctan2(*of_angle.T[::-1]) / (2 * np.pi) % 1
+        print(f"{name}: Kuiper distance of the angle to the uniform law {kuiper(angle) / len(angle) ** 0.5:.3f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", help="run directories")
+    parser.add_argument("runs", nargs="*", help="run directories")
     parser.add_argument("--figure", help="draw all of them side by side into this file")
     args = parser.parse_args()
+    if not args.runs:
+        return models()
     runs = [read(directory) for directory in args.runs]
     objective = Margin(build.target(), None, "inside", "outside")
     rows = [row(objective, *run) for run in runs]

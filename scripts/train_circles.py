@@ -1,4 +1,4 @@
-"""Train the perceptron and the flow of experiment=circles; half a minute on one core.
+"""Train the perceptron and the flow of experiment=circles; half a minute of one core.
 
 python scripts/train_circles.py --out equidiff_cli/prior/embedded
 """

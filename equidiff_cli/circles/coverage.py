@@ -1,7 +1,7 @@
 """How evenly points cover the part of a level curve that lies on the data.
 
 Data points conditioned on f(x) = level lie on the curve with the density p(x) / |grad f(x)| a unit of length (the
-coarea formula; Diaconis, Holmes & Shahshahani 2013, section 2). Measured by that *mass*, from 0 to 1 along the curve,
+coarea formula; Diaconis, Holmes & Shahshahani 2013). Measured by that *mass*, from 0 to 1 along the curve,
 an ideal sample is uniform. A closed curve has no beginning, so uniformity is tested with Kuiper's statistic (Kuiper
 1960), which does not depend on where the count begins.
 """

@@ -29,7 +29,7 @@ def test_kuiper_does_not_depend_on_where_the_count_begins():
 
 
 def test_kuiper_of_uniform_samples_has_the_published_quantile():
-    """Upper 5 % of V (sqrt(n) + 0.155 + 0.24 / sqrt(n)): 1.747 (Stephens 1970, table 1)."""
+    """Upper 5 % of V (sqrt(n) + 0.155 + 0.24 / sqrt(n)): 1.747 (Stephens 1970)."""
     n, generator = 100, np.random.default_rng(4)
     values = [kuiper(generator.uniform(size=n)) / n**0.5 for _ in range(4000)]
     assert np.quantile(values, 0.95) * (n**0.5 + 0.155 + 0.24 / n**0.5) == pytest.approx(1.747, abs=0.03)
