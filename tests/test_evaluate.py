@@ -67,6 +67,11 @@ def evaluation(folder):
     return json.loads((folder / "run" / "evaluation.json").read_text(), parse_constant=pytest.fail)
 
 
+def copied(run, to):
+    """A copy of a run that was not evaluated yet."""
+    return shutil.copytree(run, to, ignore=shutil.ignore_patterns("evaluation.json"))
+
+
 def metrics_of(evaluation):
     return {f"{m['section']}.{m['name']}": m for m in evaluation["metrics"]}
 
@@ -243,7 +248,7 @@ def test_unguided_samples_are_drawn_once(evaluation, folder, monkeypatch):
 
 
 def test_replaced_pictures_of_older_runs_show_in_their_objective(folder, tmp_path):
-    run = shutil.copytree(folder / "run", tmp_path / "old")
+    run = copied(folder / "run", tmp_path / "old")
     lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
     for record in lines:
         del record["sha256"]
@@ -257,7 +262,7 @@ def test_replaced_pictures_of_older_runs_show_in_their_objective(folder, tmp_pat
 
 
 def test_other_weights_are_refused_by_name_and_hash_and_the_others_go_on(folder, tmp_path):
-    bad, good = (shutil.copytree(folder / "run", tmp_path / name) for name in ("bad", "good"))
+    bad, good = (copied(folder / "run", tmp_path / name) for name in ("bad", "good"))
     summary = json.loads((bad / "summary.json").read_text())
     now, summary["weights"]["autoencoder.safetensors"] = summary["weights"]["autoencoder.safetensors"], "0" * 64
     (bad / "summary.json").write_text(json.dumps(summary))
@@ -267,7 +272,7 @@ def test_other_weights_are_refused_by_name_and_hash_and_the_others_go_on(folder,
 
 
 def test_what_breaks_in_one_run_does_not_stop_the_others(folder, tmp_path, monkeypatch):
-    runs = [shutil.copytree(folder / "run", tmp_path / name) for name in ("first", "second")]
+    runs = [copied(folder / "run", tmp_path / name) for name in ("first", "second")]
     real = command.evaluate
 
     def breaks(case):
@@ -284,7 +289,7 @@ def test_what_breaks_in_one_run_does_not_stop_the_others(folder, tmp_path, monke
 def test_a_sweep_gets_one_table(folder, tmp_path):
     sweep = tmp_path / "sweep"
     for i in range(2):
-        shutil.copytree(folder / "run", sweep / str(i))
+        copied(folder / "run", sweep / str(i))
     (sweep / "multirun.yaml").touch()
     output = tmp_path / "all.csv"
     assert evaluate(sweep, sweep / "1", options=[f"output={output}", "likelihood=0"]) == [sweep / "0", sweep / "1"]
@@ -299,7 +304,7 @@ def test_a_sweep_gets_one_table(folder, tmp_path):
 
 
 def test_real_pictures_and_other_heldout_networks(folder, tmp_path):
-    run = shutil.copytree(folder / "run", tmp_path / "run")
+    run = copied(folder / "run", tmp_path / "run")
     generator = np.random.default_rng(0)
     for i in range(4):
         Image.fromarray(generator.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
@@ -353,7 +358,7 @@ def test_words_are_told_apart(tmp_path, monkeypatch):
 def test_as_a_user_calls_it(folder, tmp_path, equidiff, home):
     """Streams, names and the exit code, with a run that cannot be evaluated among the others."""
     name = 'a=b <script>\'"x" [red]'
-    shutil.copytree(folder / "run", tmp_path / name)
+    copied(folder / "run", tmp_path / name)
     env = {"HF_HOME": home}
     done = equidiff("evaluate", name, "nothing", "device=cpu", *QUICK, "likelihood=0", "cutoffs=[0.5]", env=env)
     assert done.returncode == 2 and done.stdout == f"{name}\n", done.stderr

@@ -82,8 +82,9 @@ def spectra(section, case):
     shown = {"query": case.query, "samples": case.pictures, "unguided": case.null.pictures}
     if case.real is not None:
         shown["real"] = case.real
-    frequencies, _ = radial(case.query)
-    power = {name: radial(x)[1].cpu() for name, x in shown.items()}
+    shown = {name: x.cpu() for name, x in shown.items()}
+    frequencies, _ = radial(shown["query"])
+    power = {name: radial(x)[1] for name, x in shown.items()}
     lines = []
     for name, rows in power.items():
         line = {"name": name, "values": decibels(rows.mean(0)).tolist()}
@@ -120,7 +121,7 @@ def spectra(section, case):
             source=source,
             about=f"Root mean square over frequencies; 3 dB is a factor of two in power. {more}",
         )
-    energy = {name: high_frequency_energy(x, HIGH).cpu() for name, x in shown.items()}
+    energy = {name: high_frequency_energy(x, HIGH) for name, x in shown.items()}
     for name, title, reason in (
         ("query", "the query", None),
         ("unguided", "unguided samples", None),

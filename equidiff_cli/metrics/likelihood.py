@@ -25,28 +25,28 @@ def log_likelihood(velocity, z, times, probes):
         probes: (P, N, ...) signs, see `signs`.
 
     Returns:
-        estimates (P, N), and the noise (N, ...) at t = 0.
+        estimates (P, N), in float64 on the CPU, and the noise (N, ...) at t = 0.
     """
     steps = list(enumerate(times.diff().tolist()))
-    integral = torch.zeros(probes.shape[:2], dtype=torch.float64, device=z.device)
+    integral = torch.zeros(probes.shape[:2], dtype=torch.float64)
     v, trace = velocity_and_trace(velocity, z, len(steps), probes)
     for i, dt in reversed(steps):
         v_start, trace_start = velocity_and_trace(velocity, z - dt * v, i, probes)
         z = z - dt / 2 * (v + v_start)
         integral += dt / 2 * (trace + trace_start)
         v, trace = velocity_and_trace(velocity, z, i, probes) if i else (v, trace)
-    return log_normal(z) - integral, z
+    return log_normal(z.cpu()) - integral, z
 
 
 def velocity_and_trace(velocity, z, i, probes):
-    """v (N, ...) and e . (dv/dz) e (P, N), in float64, for each probe."""
+    """v (N, ...), and e . (dv/dz) e for each probe (P, N), in float64 on the CPU: not every device has it."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         v = velocity(z, i)
         products = [
             torch.autograd.grad(v, z, probe, retain_graph=p + 1 < len(probes))[0] for p, probe in enumerate(probes)
         ]
-    traces = [(product * probe).flatten(1).double().sum(1) for product, probe in zip(products, probes, strict=True)]
+    traces = [(a * e).flatten(1).cpu().double().sum(1) for a, e in zip(products, probes, strict=True)]
     return v.detach(), torch.stack(traces)
 
 
