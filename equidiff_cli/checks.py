@@ -10,6 +10,12 @@ class WrongRequest(ValueError):
     code = 2
 
 
+class Failed(Exception):
+    """It went wrong while running: exit code 1."""
+
+    code = 1
+
+
 def number(key, value, *, minimum=None, above=None, maximum=None, whole=False):
     """Return `value` if it is a finite number within the bounds, else raise `ValueError` naming `key`.
 

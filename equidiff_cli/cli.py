@@ -13,16 +13,15 @@ from importlib import import_module
 from pathlib import Path
 
 from equidiff_cli import __version__
-from equidiff_cli.checks import WrongRequest
+from equidiff_cli.checks import Failed, WrongRequest
 from equidiff_cli.helptext import command_help, usage
-from equidiff_cli.runs import collect
 
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
     "run": "draw pictures that the target cannot tell from the query",
     "fetch": "bring the weights of a prior and a target into the cache ahead",
-    "report": "put runs on one HTML page, or their pictures into a figure",
+    "report": "put runs on one HTML page, or their pictures into a figure: equidiff report RUN...",
 }
-OF_RUNS = ("report",)  # commands whose words without = name run directories
+TAKE_RUNS = ("report",)  # commands whose words are run directories: `prepare(config, directory, runs)`
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +50,7 @@ def main():
         say(f"{command}: no such command; use one of {', '.join(COMMANDS)}")
         return 2
     if any(a in ("-h", "--help") for a in rest):
-        print(command_help(command, configs()))
+        print(command_help(command, configs(), "RUN..." if command in TAKE_RUNS else "[group=option]"))
         return 0
     return execute(command, rest)
 
@@ -68,8 +67,8 @@ def execute(command, arguments):
     from equidiff_cli.messages import explain
 
     register()
-    arguments = collect(arguments) if command in OF_RUNS else arguments
     settle(arguments)
+    runs, arguments = split_runs(arguments) if command in TAKE_RUNS else (None, arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
     sys.argv = [sys.argv[0], *flags_first(arguments)]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
@@ -77,7 +76,8 @@ def execute(command, arguments):
     failures = []
     restore = keep_records(arguments)
     try:
-        hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job_of(command, failures))()
+        job = job_of(command, failures, runs)
+        hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         failures.append((2, explain(error, configs(), command)))
     except OSError as error:
@@ -92,25 +92,30 @@ def execute(command, arguments):
     return max((code for code, _ in failures), default=0)
 
 
+WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+
+
+def split_runs(arguments):
+    """(run directories, the rest): a word is a run if it is an existing directory, or no option and without `=`."""
+    runs, others, rest = [], [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if Path(word).is_dir() or not (word.startswith("-") or "=" in word):
+            runs.append(word)
+            continue
+        others.append(word)
+        if word in WITH_VALUE and rest:
+            others.append(rest.pop(0))
+    return runs, others
+
+
 def flags_first(arguments):
     """Options before overrides, which is the only order that Hydra's parser takes."""
-    with_value = [
-        "--config-dir",
-        "-cd",
-        "--config-path",
-        "-cp",
-        "--config-name",
-        "-cn",
-        "--cfg",
-        "-c",
-        "--package",
-        "-p",
-    ]
     flags, overrides, rest = [], [], list(arguments)
     while rest:
         word = rest.pop(0)
         (flags if word.startswith("-") else overrides).append(word)
-        if word in with_value and rest:
+        if word in WITH_VALUE and rest:
             flags.append(rest.pop(0))
     return flags + overrides
 
@@ -123,7 +128,7 @@ def keep_records(arguments):
     return lambda: [file.write_bytes(content) for file, content in kept.items()]
 
 
-def job_of(command, failures):
+def job_of(command, failures, runs=None):
     """The function that Hydra calls with each composed configuration; what goes wrong is added to `failures`.
 
     It returns even then, so that the other jobs of a sweep go on; only a launcher's own process gets the exception.
@@ -138,7 +143,8 @@ def job_of(command, failures):
         choices = HydraConfig.get().runtime.choices
         note = f"prior=auto: {choices['prior/choice@prior']}" if choices.get("prior") == "auto" else None
         try:
-            run_one(command, config, directory, keep=sweep or HydraConfig.get().output_subdir is None, note=note)
+            keep = sweep or HydraConfig.get().output_subdir is None
+            run_one(command, config, directory, keep=keep, note=note, runs=runs)
         except (WrongRequest, Failed) as error:
             if sweep:
                 log.error("%s", error)
@@ -150,8 +156,8 @@ def job_of(command, failures):
     return job
 
 
-def run_one(command, config, directory, keep, note=None):
-    """Check, load, say the `note`, work and name the directory (or what the work returned) on standard output.
+def run_one(command, config, directory, keep, note=None, runs=None):
+    """Check, load, say the `note`, work and name the directory (or what the work gave) on standard output.
 
     A request that turns out to be wrong leaves no directory behind, unless `keep` or there was a run in it before.
     """
@@ -159,7 +165,7 @@ def run_one(command, config, directory, keep, note=None):
     prepare = import_module(f"equidiff_cli.commands.{command}").prepare
     forget = (lambda: None) if begun or keep else (lambda: discard(directory))
     try:
-        work = prepare(config, directory)
+        work = prepare(config, directory) if runs is None else prepare(config, directory, runs)
     except ConnectionError as error:
         raise Failed(unwritable(error)) from error
     except (ValueError, OSError) as error:
@@ -168,23 +174,20 @@ def run_one(command, config, directory, keep, note=None):
     if note:
         say(note)
     try:
-        made = work() or [directory]
+        for path in work() or [directory]:
+            print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
     except WrongRequest:
         forget()
+        raise
+    except Failed:
         raise
     except OSError as error:
         raise Failed(unwritable(error)) from error
     except Exception as error:
         log.exception("failed")
-        raise Failed(f"failed: {type(error).__name__}: {error} (see {directory / command}.log)") from error
-    for path in made:
-        print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
-
-
-class Failed(Exception):
-    """It went wrong while running."""
-
-    code = 1
+        written = directory / f"{command}.log"
+        where = f" (see {written})" if written.exists() else ""
+        raise Failed(f"failed: {type(error).__name__}: {error}{where}") from error
 
 
 class Terminated(BaseException):

@@ -59,9 +59,8 @@ class FetchConfig:
 
 @dataclass
 class ReportConfig:
-    """Everything `equidiff report` takes."""
+    """Everything `equidiff report` takes besides the run directories."""
 
-    runs: list[str] = MISSING
     output: str | None = None
     format: str = MISSING
 

@@ -21,11 +21,15 @@ def word_on(file):
     return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), "")
 
 
-def command_help(command, configs):
-    """Groups with their options, then the top-level keys of `configs/<command>.yaml`, each with a word."""
+def command_help(command, configs, words="[group=option]"):
+    """Groups with their options, then the top-level keys of `configs/<command>.yaml`, each with a word.
+
+    Args:
+        words: what the command takes besides keys.
+    """
     text = (configs / f"{command}.yaml").read_text()
     chosen = dict(re.findall(r"^  - (?:override )?/?(\w+): (\w+)$", text, flags=re.M))
-    lines = [f"equidiff {command} [group=option] [key=value ...]: {word_on(configs / f'{command}.yaml')}", ""]
+    lines = [f"equidiff {command} {words} [key=value ...]: {word_on(configs / f'{command}.yaml')}", ""]
     for group in SHOWN:
         options = sorted((configs / group).glob("*.yaml"))
         if group not in chosen or not options:

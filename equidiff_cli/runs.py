@@ -3,29 +3,9 @@
 A sweep's directory stands for its runs, which lie in numbered folders below it.
 """
 
-import re
 from pathlib import Path
 
 MARKS = ("summary.json", "samples.jsonl", ".state")  # one of them is in every directory that a run has opened
-
-
-def collect(arguments):
-    """Arguments with the words that name runs gathered into one override, `runs=[...]`.
-
-    A run is named by every word without `=` that does not belong to an option, and by every existing directory.
-    """
-    words, others, before = [], [], ""
-    for word in arguments:
-        named = not word.startswith("-") and not before.startswith("-")
-        (words if named and ("=" not in word or Path(word).is_dir()) else others).append(word)
-        before = word
-    return [*others, f"runs=[{','.join(map(quoted, words))}]"] if words else others
-
-
-def quoted(word):
-    """`word` as Hydra's parser and OmegaConf read it back unchanged: quotes, backslashes and `${` are escaped."""
-    word = re.sub(r"(\\*)\$\{", r"\1\1\\${", word)
-    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), word) + "'"
 
 
 def is_run(path):
@@ -46,18 +26,16 @@ def _number(folder):
 def find(words):
     """The run directories that `words` name, each once, in order; `ValueError` for what is neither run nor sweep."""
     if not words:
-        raise ValueError(
-            "runs: none given; name one or more run directories, such as outputs/2026-01-31/12-00-00-000000"
-        )
+        raise ValueError("no run given; name directories that equidiff run printed, or that of a sweep")
     found = {}
     for word in words:
         path = Path(word)
         if not path.is_dir():
             kind = "is a file" if path.exists() else "no such directory"
-            raise ValueError(f"runs={word}: {kind}; the directory of a run or of a sweep is needed")
+            raise ValueError(f"{word}: {kind}; the directory of a run or of a sweep is needed")
         inside = [path] if is_run(path) else jobs(path)
         if not inside:
-            raise ValueError(f"runs={word}: neither a run (no {' or '.join(MARKS[:2])} in it) nor a sweep of runs")
+            raise ValueError(f"{word}: neither a run (no {' or '.join(MARKS[:2])} in it) nor a sweep of runs")
         for folder in inside:
             found.setdefault(folder.resolve(), folder)
     return list(found.values())

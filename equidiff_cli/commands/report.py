@@ -20,15 +20,18 @@ OURS = {  # what stands in every file that this command wrote
 }
 
 
-def prepare(config, directory):
+def prepare(config, directory, runs):
     """Find the runs and check where the file may go; `ValueError` for what is wrong.
+
+    Args:
+        runs: the directories that were given, of runs and of sweeps.
 
     Returns a function without arguments that writes the file and returns its path, for standard output.
     """
     configuration.complete(config)
     kind = one_of("format", config.format, FORMATS)
-    paths = find(config.runs)
-    file = place(config.output, kind, config.runs, paths)
+    paths = find(runs)
+    file = place(config.output, kind, runs, paths)
     runs = [read(path, name) for path, name in zip(paths, names(paths), strict=True)]
     if kind != "html":
         runs = drawable(runs, kind)

@@ -134,7 +134,7 @@ def _json(file):
     try:
         return json.loads(file.read_text())
     except ValueError:
-        raise ValueError(f"runs={file.parent}: {file.name} is damaged, it is not JSON") from None
+        raise ValueError(f"{file.parent}: {file.name} is damaged, it is not JSON") from None
 
 
 def _yaml(file):
@@ -143,7 +143,7 @@ def _yaml(file):
     try:
         return yaml.safe_load(file.read_text())
     except yaml.YAMLError:
-        raise ValueError(f"runs={file.parent}: {file.name} is damaged, it is not YAML") from None
+        raise ValueError(f"{file.parent}: {file.name} is damaged, it is not YAML") from None
 
 
 def _records(file):
@@ -153,7 +153,7 @@ def _records(file):
         records = [json.loads(line) for line in lines if line.endswith("\n")]
         return {record["index"]: record for record in records}
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"runs={file.parent}: {file.name} is damaged, a line is not a record of a sample") from None
+        raise ValueError(f"{file.parent}: {file.name} is damaged, a line is not a record of a sample") from None
 
 
 def _losses(file):

@@ -50,16 +50,16 @@ def test_it_works_without_torch_and_at_once(equidiff, make_run):
 
 
 WRONG = {
-    "no run": ({"runs": []}, "runs: none given"),
-    "nothing there": ({"runs": ["run", "nowhere"]}, "runs=nowhere: no such directory"),
-    "no run in it": ({"runs": ["empty"]}, "runs=empty: neither a run"),
+    "no run": ({"runs": []}, "no run given"),
+    "nothing there": ({"runs": ["run", "nowhere"]}, "nowhere: no such directory"),
+    "no run in it": ({"runs": ["empty"]}, "empty: neither a run"),
     "another format": ({"format": "jpg"}, "format=jpg: use one of html, png, pdf"),
     "another ending": ({"output": "figure.png"}, "output=figure.png: format=html makes a .html file"),
     "no folder": ({"output": "no/where.html"}, "output=no/where.html: must be a file in a folder that exists"),
     "a file of another": ({"output": "file.html"}, "output=file.html: exists and was not made by equidiff report"),
     "points": ({"runs": ["points"], "format": "png"}, "format=png: the samples of points are not pictures"),
     "no samples": ({"runs": ["new"], "format": "pdf"}, "format=pdf: no sample is finished yet"),
-    "damaged": ({"runs": ["damaged"]}, "runs=damaged: samples.jsonl is damaged"),
+    "damaged": ({"runs": ["damaged"]}, "damaged: samples.jsonl is damaged"),
 }
 
 
@@ -76,7 +76,8 @@ def test_wrong_requests_name_key_and_value_and_change_nothing(make_run, tmp_path
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError) as error:
-        prepare(OmegaConf.create({"runs": ["run"], "output": None, "format": "html"} | request), Path())
+        options = OmegaConf.create({"output": None, "format": "html"} | request)
+        prepare(options, Path(), request.get("runs", ["run"]))
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
@@ -86,8 +87,8 @@ def test_a_wrong_request_is_one_line_and_exit_2(equidiff, tmp_path, word):
     done = equidiff("report", word)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr in (
-        "equidiff: runs=nowhere: no such directory; the directory of a run or of a sweep is needed\n",
-        "equidiff: samples: no such key; use one of format, output, runs\n",
+        "equidiff: nowhere: no such directory; the directory of a run or of a sweep is needed\n",
+        "equidiff: samples: no such key; use one of format, output\n",
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -110,6 +111,6 @@ def test_a_figure_says_what_it_leaves_out(equidiff, make_run):
 
 def test_help(equidiff):
     text = equidiff("report", "--help").stdout
-    for words in ("put runs on one HTML page", "output=null", "format=html", "equidiff report RUN"):
+    for words in ("put runs on one HTML page", "output=null", "format=html", "equidiff report RUN..."):
         assert words in text
     assert "report " in equidiff("--help").stdout
