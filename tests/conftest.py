@@ -124,6 +124,12 @@ def kill_test():
 
 
 @pytest.fixture(scope="session")
+def bench_engine():
+    """`scripts/bench_engine.py`."""
+    return load_script("bench_engine")
+
+
+@pytest.fixture(scope="session")
 def published_files(layout, tmp_path_factory):
     """Small files in the published layout, by the name of the key that takes them; not to be altered."""
     return layout.write(tmp_path_factory.mktemp("published"), **layout.SMALL)
