@@ -16,7 +16,8 @@ from equidiff_cli.prior import autoencoder
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.prior import Prior
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tests run side by side, and so do the commands they start
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
