@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from equidiff_cli.memory import exhausted
 from equidiff_cli.prior import sampler
 
 MOST = {"cuda": 32}  # samples that batch=auto takes at once, however much memory there is
@@ -63,7 +64,12 @@ def settle(batch, checkpoint, samples, prior, invariance):
     plan = Plan(batch, steps, min(recompute, steps))
     if "auto" not in (batch, checkpoint):
         return plan
-    step, rest = footprint(prior, invariance)
+    try:
+        step, rest = footprint(prior, invariance)
+    except (RuntimeError, MemoryError) as error:
+        if not exhausted(error):
+            raise
+        return Plan(1 if batch == "auto" else batch, steps, steps, decoder=True)
     room = available(prior.device) * SHARE.get(prior.device.type, SHARE_ELSEWHERE) / WORKSPACE
     if batch == "auto":
         sample = (steps - plan.recompute) * step + max(step, rest)

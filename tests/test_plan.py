@@ -97,6 +97,18 @@ def test_no_more_slots_than_samples_and_no_more_steps_than_have_a_gradient(parts
         prior.gradient_steps = 4
 
 
+def test_where_not_even_measuring_fits_the_lightest_plan_is_tried(parts, monkeypatch):
+    def no_memory(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(plan, "kept", no_memory)
+    assert settle("auto", "auto", 9, *parts) == Plan(1, 4, 4, decoder=True)
+    assert settle(3, "auto", 9, *parts) == Plan(3, 4, 4, decoder=True)
+    monkeypatch.setattr(plan, "kept", None)
+    with pytest.raises(TypeError):
+        settle("auto", "auto", 9, *parts)
+
+
 def test_free_memory_is_what_the_system_says():
     free = available(CPU)
     assert 2**20 < free <= 2**10 * int(next(open("/proc/meminfo")).split()[1])

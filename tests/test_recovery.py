@@ -1,5 +1,6 @@
 """A run that is stopped by whatever stops runs, and started again, ends with the files of a run that was left alone."""
 
+import csv
 import errno
 import gc
 import json
@@ -123,6 +124,17 @@ def test_what_was_settled_is_kept_when_a_run_goes_on(monkeypatch, tmp_path):
     run(tmp_path / "run", "batch=auto", "checkpoint=auto")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["memory"].startswith("batch=3, 0 of 1")
+
+
+def test_a_truncated_gradient_is_another_gradient_of_the_same_pictures(tmp_path):
+    def rows(*overrides):
+        directory = tmp_path / str(len(overrides))
+        run(directory, "prior.steps=2", *overrides)
+        return [row for row in csv.DictReader((directory / "losses.csv").open()) if row["step"] == "1"]
+
+    for full, truncated in zip(rows(), rows("gradient_steps=1"), strict=True):
+        assert full.pop("grad_norm") != truncated.pop("grad_norm")
+        assert full == truncated
 
 
 def test_kills_at_random_moments(kill_test, tmp_path):
