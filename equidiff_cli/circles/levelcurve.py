@@ -13,9 +13,9 @@ from equidiff_cli.medium.points import from_plane
 CELLS = 800  # of the grid on which the curve is found, along each axis: 0.005 wide in the plane of the rings
 
 
-def field_of(objective):
-    """The field of an objective with one value; `objective` takes points as the loop knows them."""
-    return lambda points: objective(from_plane(points))[:, 0]
+def field_of(objective, k=0):
+    """The field of an objective's value number k; `objective` takes points as the loop knows them."""
+    return lambda points: objective(from_plane(points))[:, k]
 
 
 def on_grid(field, extent, cells=CELLS):
