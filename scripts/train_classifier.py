@@ -1,6 +1,6 @@
 """Train one of the embedded classifiers on CIFAR-10.
 
-python scripts/train_classifier.py smallconv --data FOLDER --epochs 20 --out smallconv.safetensors
+python scripts/train_classifier.py smallconv --data FOLDER --epochs 30 --out smallconv.safetensors
 
 The recipe is that of the "airbench" networks (Jordan 2024, arXiv:2404.00498) with Muon for the convolutions: a first
 layer that whitens the pictures, smoothed labels, normalised filters, a larger learning rate for biases, and mirror
@@ -111,13 +111,14 @@ def best_scale(logits, labels):
 def main():
     parser = arguments(__doc__, "checkpoints/{model}.pt")
     parser.add_argument("model", choices=ARCHITECTURES)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--decay", type=int, default=8, help="last epochs, with a falling learning rate")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--decay", type=int, default=22, help="last epochs, with a falling learning rate")
     parser.add_argument("--batch", type=int, default=500)
-    parser.add_argument("--lr", type=float, default=0.1, help="of the filters: radians a step, about [%(default)s]")
-    parser.add_argument("--crop", type=int, default=24, help="side of the pictures before the decay [%(default)s]")
-    parser.add_argument("--shift", type=int, default=3, help="largest shift in pixels in the decay [%(default)s]")
-    parser.add_argument("--erase", type=int, default=8, help="side of the blanked square in pixels [%(default)s]")
+    parser.add_argument("--lr", type=float, default=0.08, help="of the filters: radians a step, about [%(default)s]")
+    parser.add_argument("--whole", type=int, default=14, help="last epochs, on whole pictures instead of crops")
+    parser.add_argument("--crop", type=int, default=24, help="side of the crops [%(default)s]")
+    parser.add_argument("--shift", type=int, default=3, help="largest shift in pixels of whole pictures [%(default)s]")
+    parser.add_argument("--erase", type=int, default=8, help="side of the square blanked in them [%(default)s]")
     args = parser.parse_args()
     args.checkpoint = args.checkpoint.format(model=args.model)
     device = prepare(args)
@@ -147,7 +148,7 @@ def main():
             order = torch.randperm(len(images), generator=generator)
         part = order[position * args.batch :][: args.batch]
         x = cifar10.flip(images[part], mirrored[part] ^ bool(epoch % 2))
-        if epoch < args.epochs - args.decay:
+        if epoch < args.epochs - args.whole:
             x = cifar10.random_crop(x, args.crop, 0, generator)
         else:
             x = cifar10.random_crop(x, images.shape[-1], args.shift, generator)
