@@ -1,4 +1,4 @@
-"""Measure the embedded models on the CIFAR-10 test set: the figures of the model card, and a sheet of samples.
+"""Measure the embedded models on CIFAR-10: the figures of the model card, and a sheet of samples.
 
 python scripts/measure_embedded.py --data FOLDER --sheet samples.png
 """
@@ -9,51 +9,79 @@ import cifar10
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from quality import decoded_noise, distance, features, reconstructions, samples, spectral_difference
 from train_classifier import calibration_error
 
 from equidiff_cli import classifiers, target
 from equidiff_cli.cli import configs
 from equidiff_cli.grid import grid
+from equidiff_cli.metrics import frechet
 from equidiff_cli.query import to_image
 
 
+def embedded_prior(overrides=()):
+    """The embedded prior on the CPU, with overrides such as "prior.steps=20"."""
+    with initialize_config_dir(str(configs()), version_base="1.3"):
+        config = compose("prior/embedded", list(overrides))
+    return instantiate(config.prior, device=torch.device("cpu"), autocast=torch.float32)
+
+
 @torch.no_grad()
-def classifier(name, images, labels):
+def print_classifier(name, pictures, labels):
     """Accuracy, the expected calibration error, and the mean confidence."""
     network = target.embedded(name)
-    logits = torch.cat([network(part) for part in images.split(500)])
-    confidence = logits.softmax(1).amax(1).mean().item()
-    return (logits.argmax(1) == labels).float().mean().item(), calibration_error(logits, labels), confidence
+    logits = torch.cat([network(part / 255) for part in pictures.split(500)])
+    accuracy = (logits.argmax(1) == labels).float().mean()
+    error, confidence = calibration_error(logits, labels), logits.softmax(1).amax(1).mean()
+    print(f"{name}: test accuracy {accuracy:.4f}, calibration error {error:.4f}, mean confidence {confidence:.4f}")
 
 
-@torch.no_grad()
-def reconstruction(prior, images):
-    """Mean peak signal-to-noise ratio in dB of decoded latent means, and the mean colour shift per channel."""
-    psnr, shift = [], []
-    for part in images.split(250):
-        z = prior.decoder.encode(part * 2 - 1).latent_dist.mean
-        decoded = prior.decode((z - prior.mean) / prior.std)
-        psnr.append(-10 * ((decoded - part) ** 2).mean((1, 2, 3)).log10())
-        shift.append((decoded - part).mean((2, 3)))
-    return torch.cat(psnr).mean().item(), torch.cat(shift).mean(0).tolist()
+def print_reconstruction(prior, pictures):
+    """Mean peak signal-to-noise ratio of decoded latent means, mean colour shift per channel, and the spectrum."""
+    decoded, real = reconstructions(prior, pictures), pictures / 255
+    psnr = -10 * (decoded - real).square().mean((1, 2, 3)).log10().mean()
+    shift = (decoded - real).mean((0, 2, 3)).tolist()
+    print(f"autoencoder: {psnr:.2f} dB, colour shift {', '.join(f'{s:+.4f}' for s in shift)} of 1")
+    print_spectrum("reconstructions over originals", decoded, real)
+
+
+def print_samples(prior, pictures, train, test):
+    """Frechet distances, precision and recall in the features of `smallconv`, and the spectrum."""
+    network, count = target.embedded("smallconv"), len(pictures)
+    real = features(network, test[:count])
+    for name, others in ("training pictures", train[:count]), ("decoded noise", decoded_noise(prior, count)):
+        print(f"Frechet distance of {count} {name} to the test set: {distance(network, others, real):.3f}")
+    found = features(network, pictures)
+    print(f"Frechet distance of {count} samples to the test set: {frechet.frechet_distance(found, real):.3f}")
+    precision, recall = frechet.precision_recall(real, found, k=3)
+    print(f"samples: precision {precision:.3f}, recall {recall:.3f} (k = 3)")
+    print_spectrum("samples over test pictures", pictures, test[:count])
+
+
+def print_spectrum(name, pictures, real):
+    """Differences in dB in each ring, and the largest up to half of Nyquist and above."""
+    frequencies, difference = spectral_difference(pictures, real)
+    low = difference[frequencies <= 0.5].abs().max()
+    high = difference[frequencies > 0.5].abs().max()
+    print(f"{name}, power: within {low:.2f} dB up to half of Nyquist, within {high:.2f} dB above;")
+    print("  " + ", ".join(f"{f:.3f}: {d:+.2f}" for f, d in zip(frequencies, difference, strict=True)))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/cifar10.py)")
+    parser.add_argument("--samples", type=int, default=10000, help="unguided samples to measure; 0: none")
+    parser.add_argument("--cache", default="checkpoints/samples", help="where samples are kept [%(default)s]")
     parser.add_argument("--sheet", help="write 64 unguided samples here")
     parser.add_argument("overrides", nargs="*", help="such as prior.steps=20")
     args = parser.parse_args()
-    with initialize_config_dir(str(configs()), version_base="1.3"):
-        config = compose("prior/embedded", args.overrides)
-    prior = instantiate(config.prior, device=torch.device("cpu"), autocast=torch.float32)
-    images, labels = cifar10.load(args.data, "test")
-    images = images / 255
+    prior = embedded_prior(args.overrides)
+    (train, _), (test, labels) = (cifar10.load(args.data, split) for split in ("train", "test"))
     for name in classifiers.ARCHITECTURES:
-        accuracy, error, confidence = classifier(name, images, labels)
-        print(f"{name}: test accuracy {accuracy:.4f}, calibration error {error:.4f}, mean confidence {confidence:.4f}")
-    psnr, shift = reconstruction(prior, images)
-    print(f"autoencoder: {psnr:.2f} dB, colour shift {', '.join(f'{s:+.4f}' for s in shift)} of 1")
+        print_classifier(name, test, labels)
+    print_reconstruction(prior, test)
+    if args.samples:
+        print_samples(prior, samples(prior, args.samples, args.cache), train, test)
     if args.sheet:
         pictures = [to_image(x) for x in prior.unguided(65, 65)]
         grid(pictures[0], pictures[1:]).save(args.sheet)

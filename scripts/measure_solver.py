@@ -1,0 +1,46 @@
+"""Measure how the quality of unguided samples depends on the solver, its steps and the shift of its time grid.
+
+python scripts/measure_solver.py --data FOLDER
+"""
+
+import argparse
+import itertools
+
+import cifar10
+import torch
+from measure_embedded import embedded_prior
+from quality import distance, features, samples, spectral_difference
+
+from equidiff_cli import target
+
+SOLVERS, STEPS = ("euler", "heun"), (4, 6, 8, 12, 24)
+SHIFTS = (0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/cifar10.py)")
+    parser.add_argument("--samples", type=int, default=2000, help="of every setting [%(default)s]")
+    parser.add_argument("--cache", default="checkpoints/samples", help="where samples are kept [%(default)s]")
+    args = parser.parse_args()
+    network = target.embedded("smallconv")
+    real, _ = cifar10.load(args.data, "test")
+    real = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[: args.samples]]
+    real_features = features(network, real)
+    shifts = [[f"prior.shift={shift}"] for shift in SHIFTS]
+    solvers = [[f"prior.solver={name}", f"prior.steps={n}"] for name, n in itertools.product(SOLVERS, STEPS)]
+    print(f"{args.samples} samples against as many test pictures\n")
+    print("| setting | evaluations | Frechet distance | largest difference up to half of Nyquist, above |")
+    print("|---|---|---|---|")
+    for overrides in solvers + shifts:
+        prior = embedded_prior(overrides)
+        pictures = samples(prior, args.samples, args.cache)
+        found = distance(network, pictures, real_features)
+        frequencies, difference = spectral_difference(pictures, real)
+        low, high = (difference[half].abs().max() for half in (frequencies <= 0.5, frequencies > 0.5))
+        setting = " ".join(overrides)
+        print(f"| `{setting}` | {prior.evaluations} | {found:.3f} | {low:.2f} dB, {high:.2f} dB |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""How good the pictures of the embedded prior are: unguided samples, kept in files, against real pictures."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from equidiff_cli.metrics import frechet, spectrum
+from equidiff_cli.prior.prior import NULL_STREAM, sample_seed
+
+CHUNK = 500  # pictures a file
+
+
+@torch.no_grad()
+def samples(prior, count, cache):
+    """The first `count` unguided samples of `prior`, (count, 3, H, W) uint8, the starting noises of `Prior.unguided`.
+
+    Every 500 pictures go into a file in the folder `cache`, and are read from there the next time.
+    """
+    options = json.dumps([prior.weights, prior.step.__name__, prior.times.tolist()], sort_keys=True)
+    key = hashlib.sha256(options.encode()).hexdigest()[:16]
+    files = {start: Path(cache) / f"{key}-{start}.safetensors" for start in range(0, count, CHUNK)}
+    return torch.cat([_chunk(prior, start, file) for start, file in files.items()])[:count]
+
+
+def _chunk(prior, start, file):
+    if not file.exists():
+        seeds = [sample_seed(NULL_STREAM, i) for i in range(start, start + CHUNK)]
+        noise = torch.stack([prior.noise(seed) for seed in seeds])
+        pictures = torch.cat([prior.decode(prior.flow(part.to(prior.device))).cpu() for part in noise.split(50)])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_suffix(".part")
+        save_file({"pictures": (pictures * 255).round().byte().contiguous()}, beside)
+        os.replace(beside, file)
+    return load_file(file)["pictures"]
+
+
+@torch.no_grad()
+def decoded_noise(prior, count):
+    """What the decoder makes of Gaussian latents, (count, 3, H, W) uint8: no prior at all."""
+    noise = torch.randn(count, *prior.latent_shape, generator=torch.Generator().manual_seed(0))
+    pictures = torch.cat([prior.decode(part.to(prior.device)).cpu() for part in noise.split(250)])
+    return (pictures * 255).round().byte()
+
+
+@torch.no_grad()
+def reconstructions(prior, pictures):
+    """Decoded latent means of pictures (N, 3, H, W) uint8; float in [0, 1]."""
+    decoded = []
+    for part in pictures.split(250):
+        z = prior.decoder.encode(part.to(prior.device) / 127.5 - 1).latent_dist.mean
+        decoded.append(prior.decode((z - prior.mean) / prior.std).cpu())
+    return torch.cat(decoded)
+
+
+@torch.no_grad()
+def features(network, pictures):
+    """What the last layer of `smallconv` sees of pictures (N, 3, H, W) uint8: (N, D)."""
+    return torch.cat([network.activations(part / 255, "layer3").amax((2, 3)) for part in pictures.split(250)])
+
+
+def distance(network, pictures, real_features):
+    """Frechet distance between the features of `pictures` and of as many real ones."""
+    return frechet.frechet_distance(features(network, pictures), real_features[: len(pictures)])
+
+
+def spectral_difference(pictures, real):
+    """Mean radial spectrum of pictures over that of real ones, both (N, 3, H, W) uint8 or in [0, 1].
+
+    Returns:
+        frequencies (B,): fractions of Nyquist.
+        difference (B,): in dB, above 0 where `pictures` have more power.
+    """
+    frequencies, power = _mean_spectrum(pictures)
+    _, real_power = _mean_spectrum(real)
+    return frequencies, spectrum.decibels(power) - spectrum.decibels(real_power)
+
+
+def _mean_spectrum(pictures):
+    parts = [spectrum.radial(part if part.is_floating_point() else part / 255) for part in pictures.split(500)]
+    return parts[0][0], torch.cat([power for _, power in parts]).mean(0)
