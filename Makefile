@@ -19,7 +19,7 @@ run: $(VENV)/.ready  ## the main job on the embedded models; ARGS="query=dog.png
 	@directory=$$($(BIN)/equidiff run $(ARGS)) && echo "pictures:" && ls $$directory/grid.png $$directory/samples/*.png
 
 test: $(VENV)/.ready  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: $(VENV)/.ready  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

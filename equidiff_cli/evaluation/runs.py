@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from equidiff_cli import config as configuration
 from equidiff_cli.prior.weights import sha256
 from equidiff_cli.query import to_tensor
 from equidiff_cli.rundir import RunDir
@@ -69,6 +70,8 @@ def read(path):
     lacking = [key for key in NEEDED if key not in config]
     if lacking:
         raise ValueError(f"{path}: .hydra/config.yaml has no {lacking[0]}, this is a run of another version or program")
+    if (medium := configuration.medium(config).name) != "pictures":
+        raise ValueError(f"{path}: its samples are {medium}; only pictures can be evaluated")
     query = _query(path, facts.get(QUERY_HASH))
     finite = [record for record in records if record["status"] != "nonfinite"]
     usable, pictures, missing = [], [], []

@@ -12,7 +12,7 @@ from equidiff_cli.prior.weights import sha256
 from equidiff_cli.query import to_image
 from equidiff_cli.rundir import RunDir
 
-CONFIG = "prior: {}\ntarget: {}\nobjective: {}\nfilter: {}\nprecision: fp32\nsamples: 4\nbatch: 2\n"
+CONFIG = "prior: {_target_: mine.prior}\ntarget: {}\nobjective: {}\nfilter: {}\nprecision: fp32\nsamples: 4\nbatch: 2\n"
 
 
 def write(path, samples=3, finished=True, hashes=True, statuses=None):
@@ -129,6 +129,14 @@ def test_a_configuration_of_something_else_is_refused(tmp_path):
 def test_names_with_anything_in_them(tmp_path):
     path = write(tmp_path / 'a=b <script>\'"x" ${oc.env:HOME}')
     assert read(path).complete
+
+
+def test_points_are_no_pictures(tmp_path):
+    path = write(tmp_path / "run")
+    config = CONFIG.replace("mine.prior", "equidiff_cli.circles.build.prior")
+    (path / ".hydra" / "config.yaml").write_text(config)
+    with pytest.raises(ValueError, match="run: its samples are points; only pictures can be evaluated"):
+        read(path)
 
 
 def test_without_a_configuration_nothing_can_be_rebuilt(tmp_path):
