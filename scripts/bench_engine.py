@@ -22,11 +22,11 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from equidiff_cli import config as configuration
-from equidiff_cli import query as pictures
 from equidiff_cli.cli import configs
-from equidiff_cli.commands.run import SHIPPED, null_spread
+from equidiff_cli.commands.run import null_spread
 from equidiff_cli.device import pick_device, pick_precision
 from equidiff_cli.invariants import Invariance, Step, evaluate, sample
+from equidiff_cli.medium.pictures import Pictures
 from equidiff_cli.memory import Memory
 from equidiff_cli.plan import Plan
 from equidiff_cli.prior import sampler
@@ -54,7 +54,7 @@ class Bench:
         overrides = ["prior=embedded", *([f"prior.steps={solver_steps}"] if solver_steps else [])]
         with initialize_config_dir(str(configs()), version_base="1.3"):
             config = compose("run", overrides=overrides)
-        query = pictures.to_tensor(pictures.load(config.query, config.prior.image_size, SHIPPED))[None].to(self.device)
+        query = Pictures().query(config.query, config.prior.image_size)[None].to(self.device)
         lowpass, distance, self.optimizer = (
             configuration.build(config, g) for g in ("filter", "distance", "optimizer")
         )

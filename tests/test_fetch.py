@@ -56,7 +56,7 @@ def test_what_arrives_damaged_is_exit_1(fetch, hub):
     ("arguments", "message"),
     [
         ([], "fetch: says nothing to bring; give prior=..., target=..., or both"),
-        (["prior=lightningdit"], "prior=lightningdit: use one of auto, embedded, lightningdit_xl"),
+        (["prior=lightningdit"], "prior=lightningdit: use one of auto, circles, embedded, lightningdit_xl"),
         (["samples=3"], "samples: no such key; use one of prior, target"),
         (["target=resnet50"], "timm/resnet50.a1_in1k/model.safetensors or pytorch_model.bin: not in the cache"),
     ],

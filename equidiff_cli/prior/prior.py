@@ -53,18 +53,11 @@ class Prior:
         self.device, self.autocast = mean.device, autocast
         self.gradient_steps, self.recompute = steps, None
         self.times = sampler.time_grid(steps, shift)
-        null = torch.tensor([network.num_classes], device=self.device)
-        with torch.no_grad():
-            self.conditions = network.condition(self.times.to(self.device), null)  # (T + 1, D), line 7: no class
-        if autocast != torch.float32:
-            for part in (
-                network.x_embedder,
-                network.blocks,
-                network.final_layer,
-                decoder.post_quant_conv,
-                decoder.decoder,
-            ):
-                keep_in(autocast, part)
+        self.conditions = self._conditions(self.times)
+        if autocast != torch.float32:  # what comes after the condition, whose embeddings stay float32
+            for name, part in (*network.named_children(), *decoder.named_children()):
+                if name not in ("t_embedder", "y_embedder", "encoder", "quant_conv"):
+                    keep_in(autocast, part)
 
     @property
     def latent_shape(self):
@@ -87,15 +80,22 @@ class Prior:
 
     def velocity(self, z, i):
         """dz/dt (N, C, H, W) of the null class at `times[i]`."""
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
-            return self.network.velocity(z, self.conditions[i : i + 1]).float()
+        return self._velocity(z, self.conditions[i : i + 1])
 
     def velocity_on(self, times):
-        """As `velocity`, at `times` (T + 1,) of one's own and in float32: a function (z, i) -> dz/dt at `times[i]`."""
+        """As `velocity`, at `times` (T + 1,) of one's own: a function (z, i) -> dz/dt at `times[i]`."""
+        conditions = self._conditions(times)
+        return lambda z, i: self._velocity(z, conditions[i : i + 1])
+
+    @torch.no_grad()
+    def _conditions(self, times):
+        """What the network is told besides z, (T + 1, D): the times, and that there is no class (line 7)."""
         null = torch.tensor([self.network.num_classes], device=self.device)
-        with torch.no_grad():
-            conditions = self.network.condition(times.to(self.device), null)
-        return lambda z, i: self.network.velocity(z, conditions[i : i + 1])
+        return self.network.condition(times.to(self.device), null)
+
+    def _velocity(self, z, condition):
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
+            return self.network.velocity(z, condition).float()
 
     def flow(self, z):
         """Lines 5-7: starting noise (N, C, H, W) -> normalised latents at t = 1."""

@@ -138,8 +138,9 @@ def note(v, kinds):
 def test_velocity_at_other_times_is_exact(make):
     half, full, z = make(autocast=torch.bfloat16), make(), noise_of(make())
     with torch.no_grad():
-        for i in range(5):
-            torch.testing.assert_close(half.velocity_on(half.times)(z, i), full.velocity(z, i))
+        for prior in (half, full):
+            for i in range(5):
+                assert torch.equal(prior.velocity_on(prior.times)(z, i), prior.velocity(z, i))
         middle = full.velocity_on(torch.tensor([0.0, 0.5, 1.0]))(z, 1)
     condition = full.network.condition(torch.tensor([0.5]), torch.tensor([full.network.num_classes]))
     torch.testing.assert_close(middle, full.network.velocity(z, condition))
