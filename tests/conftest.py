@@ -16,7 +16,7 @@ from equidiff_cli.prior import autoencoder
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.prior import Prior
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
 @pytest.fixture(scope="session")
