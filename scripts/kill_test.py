@@ -39,15 +39,13 @@ def finish(arguments, directory):
         raise SystemExit(f"the run in {directory} failed with exit code {code}")
 
 
-def left_alone(arguments, directory):
-    """Run without a kill; returns the seconds until it begins to work, and until it ends."""
-    began, process = time.monotonic(), start(arguments, directory)
-    while not (directory / ".state").exists() and process.poll() is None:
-        time.sleep(0.01)
-    ready = time.monotonic() - began
-    if process.wait():
-        raise SystemExit(f"the run failed with exit code {process.returncode}")
-    return ready, time.monotonic() - began
+def kill_at(size, arguments, directory):
+    """Start the run, and kill it when its log of losses has `size` bytes; a moment that no machine's speed changes."""
+    process, losses = start(arguments, directory), directory / "losses.csv"
+    while process.poll() is None and not (losses.exists() and losses.stat().st_size >= size):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 def contents(directory):
@@ -61,8 +59,9 @@ def contents(directory):
 def compare(arguments, kills, folder, seed=0):
     """Run left alone, then with `kills` kills; returns how many of them met a run at work and which files differ."""
     generator, alone, killed = random.Random(seed), folder / "alone", folder / "killed"
-    ready, end = left_alone(arguments, alone)
+    finish(arguments, alone)
     expected, met, differing = contents(alone), 0, set()
+    end, losses = (alone / "losses.csv").stat().st_size, killed / "losses.csv"
 
     def check():
         found = contents(killed)
@@ -70,10 +69,7 @@ def compare(arguments, kills, folder, seed=0):
         shutil.rmtree(killed)
 
     for kill in range(kills):
-        process = start(arguments, killed)
-        time.sleep(generator.uniform(ready, end))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_at(generator.uniform(losses.stat().st_size if losses.exists() else 0, end), arguments, killed)
         met += (killed / ".state").exists()
         print(f"kill {kill + 1} of {kills}, {met} met a run at work", file=sys.stderr)
         if (killed / "summary.json").exists():

@@ -133,10 +133,10 @@ def test_first_step_measures_the_unguided_sample(tiny_prior, invariance):
 def test_results_do_not_depend_on_the_batch(tiny_prior, invariance, optimizer):
     seeds = [(i, sample_seed(0, i)) for i in range(32)]
     parts = Memory(tiny_prior, Plan(3, steps=4, recompute=0))  # parts of three of the sixteen in work
-    _, together, _ = draw(tiny_prior, invariance, seeds=seeds, batch=16, steps=6, optimizer=optimizer)
+    _, together, _ = draw(tiny_prior, invariance, seeds=seeds, batch=16, steps=3, optimizer=optimizer)
     for batch, memory in ((1, None), (5, None), (16, parts)):
         _, apart, _ = draw(
-            tiny_prior, invariance, seeds=seeds, batch=batch, steps=6, optimizer=optimizer, memory=memory
+            tiny_prior, invariance, seeds=seeds, batch=batch, steps=3, optimizer=optimizer, memory=memory
         )
         for index, event in together.items():
             assert (apart[index].status, apart[index].steps) == (event.status, event.steps)
