@@ -261,6 +261,17 @@ def test_replaced_pictures_of_older_runs_show_in_their_objective(folder, tmp_pat
     assert "missing" in metrics_of(found)["cost.nfe"]["reason"]
 
 
+def test_a_single_sample_has_no_pairs_and_no_interval(folder, tmp_path):
+    run = copied(folder / "run", tmp_path / "run")
+    for i in range(4):
+        (run / "samples" / f"00{i}.png").unlink()
+    evaluate(run)
+    found = metrics_of(json.loads((run / "evaluation.json").read_text(), parse_constant=pytest.fail))
+    assert found["invariance.error_median"]["samples"] == 1 and "low" not in found["invariance.error_median"]
+    assert found["diversity.distance_pixels"]["reason"] == "needs 2 samples, there is 1"
+    assert found["realism.likelihood"]["samples"] == 1
+
+
 def test_other_weights_are_refused_by_name_and_hash_and_the_others_go_on(folder, tmp_path):
     bad, good = (copied(folder / "run", tmp_path / name) for name in ("bad", "good"))
     summary = json.loads((bad / "summary.json").read_text())

@@ -44,7 +44,7 @@ class Section:
             needs: below how many samples it is not reported.
             reason: why it cannot be computed at all, or None.
             better: "lower", "higher", "near 1" or None.
-            interval: function that gives (low, high, what this interval is), or None.
+            interval: function that gives (low, high, what this interval is), or None for too few samples.
         """
         samples = self.samples if samples is None else samples
         if reason is None and samples < needs:
@@ -53,8 +53,9 @@ class Section:
         if found is None and reason is None:
             reason = "is not defined for these samples"
         metric = {"section": self.name, "name": name, "title": title, "value": found, "reason": reason, "unit": unit}
-        if interval and found is not None:
-            metric |= dict(zip(("low", "high", "interval"), interval(), strict=True))
+        bounds = interval() if interval and found is not None else None
+        if bounds:
+            metric |= dict(zip(("low", "high", "interval"), bounds, strict=True))
         expected = null() if null and reason is None else None
         if expected is None and null_reason is None:
             null_reason = reason if reason else "is not defined for unguided samples"

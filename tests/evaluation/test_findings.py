@@ -51,6 +51,11 @@ def test_every_missing_number_has_a_reason():
     assert metric(null=lambda: None)["null_reason"] and metric()["null_reason"]
 
 
+def test_too_few_samples_for_an_interval():
+    found = metric(interval=lambda: None)
+    assert found["value"] == 1.5 and "low" not in found
+
+
 def test_columns_have_an_entry_a_sample():
     section = Section("space", 2)
     section.column("length", "length", (1.0, 2.0), unit="m", about="a length")
