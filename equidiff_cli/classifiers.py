@@ -28,18 +28,19 @@ class SmallConvNet(nn.Module):
     Layers have the names of a residual network: `conv1`, `layer1.0.conv1` ... `layer3.0.conv2`, `fc`.
     """
 
-    def __init__(self, num_classes=10, widths=(64, 256, 256)):
+    def __init__(self, num_classes=10, widths=(64, 192, 256), logit_scale=0.125):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 24, 2)
         self.layer1 = nn.Sequential(PooledBlock(24, widths[0]))
         self.layer2 = nn.Sequential(PooledBlock(widths[0], widths[1]))
         self.layer3 = nn.Sequential(PooledBlock(widths[1], widths[2]))
         self.fc = nn.Linear(widths[2], num_classes, bias=False)
+        self.logit_scale = logit_scale
 
     def forward(self, x):
         x = F.gelu(self.conv1(x))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(x.amax(dim=(2, 3)))
+        return self.fc(x.amax(dim=(2, 3))) * self.logit_scale
 
 
 def small_convnet():
@@ -48,13 +49,12 @@ def small_convnet():
 
 
 def small_resnet():
-    """The embedded second opinion `smallresnet`: timm's residual network (He et al. 2016) at half resolution.
+    """The embedded second opinion `smallresnet`: timm's residual network (He et al. 2016) on patches of 2 x 2 pixels.
 
-    The first layer whitens patches of 4 x 4 pixels, two apart. Where `smallconv` takes maxima, it strides and
-    averages; ReLU instead of GELU; residual blocks throughout.
+    Where `smallconv` takes maxima, it strides and averages; ReLU instead of GELU; residual blocks throughout.
     """
     model = ResNet(BasicBlock, layers=(2, 2, 2, 1), channels=(64, 128, 256, 256), num_classes=10)
-    model.conv1, model.maxpool = nn.Conv2d(3, 64, 4, stride=2, padding=1, bias=False), nn.Identity()
+    model.conv1, model.maxpool = nn.Conv2d(3, 64, 2, stride=2, bias=False), nn.Identity()
     return model
 
 

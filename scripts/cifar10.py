@@ -42,26 +42,21 @@ def _load_batches(folder, split):
     return torch.from_numpy(images), torch.from_numpy(labels).long()
 
 
-def flip(images, chosen):
-    """Mirror those pictures of (N, C, H, W) left to right that are True in `chosen`, (N,) bool."""
-    return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(-1), images)
-
-
 def random_flip(images, generator):
     """Mirror each picture of (N, C, H, W) left to right with probability one half."""
-    return flip(images, torch.rand(len(images), generator=generator) < 0.5)
+    flip = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(flip.to(images.device)[:, None, None, None], images.flip(-1), images)
 
 
-def random_crop(images, side, border, generator):
-    """A random window of `side` pixels of each picture of (N, C, H, W), after mirroring `border` pixels outwards."""
-    n, channels, h, _ = images.shape
-    padded = F.pad(images, (border,) * 4, mode="reflect")
-    dy, dx = torch.randint(0, h + 2 * border - side + 1, (2, n), generator=generator).to(images.device)
-    window = torch.arange(side, device=images.device)
-    rows = (dy[:, None] + window)[:, None, :, None]  # (N, 1, side, 1)
-    columns = (dx[:, None] + window)[:, None, None, :]  # (N, 1, 1, side)
+def random_shift(images, pixels, generator):
+    """Shift each picture of (N, C, H, W) by up to `pixels` in both directions; the border is mirrored."""
+    n, _, h, w = images.shape
+    padded = F.pad(images, (pixels,) * 4, mode="reflect")
+    dy, dx = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator).to(images.device)
+    rows = (dy[:, None] + torch.arange(h, device=images.device))[:, None, :, None]  # (N, 1, H, 1)
+    columns = (dx[:, None] + torch.arange(w, device=images.device))[:, None, None, :]  # (N, 1, 1, W)
     index = torch.arange(n, device=images.device)[:, None, None, None]
-    channel = torch.arange(channels, device=images.device)[None, :, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
     return padded[index, channel, rows, columns]
 
 
