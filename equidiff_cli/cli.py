@@ -83,7 +83,7 @@ def execute(command, arguments):
     except (HydraException, OmegaConfBaseException) as error:
         failures.append((2, explain(error, configs(), command)))
     except OSError as error:
-        failures.append((2, unwritable(error)))
+        failures.append((2, unwritable(error, command)))
     except (Interrupted, KeyboardInterrupt, Terminated) as error:
         number = getattr(error, "number", signal.SIGINT)
         failures.append((128 + number, str(error) or "interrupted"))
@@ -152,10 +152,12 @@ def run_one(command, config, directory, keep, note=None, runs=None):
     try:
         work = prepare(config, directory) if runs is None else prepare(config, directory, runs)
     except ConnectionError as error:
-        raise Failed(unwritable(error)) from error
+        raise Failed(str(error)) from error
     except (ValueError, OSError) as error:
         forget()
-        raise WrongRequest(unwritable(error) if isinstance(error, OSError) else str(error)) from error
+        raise WrongRequest(unwritable(error, command) if isinstance(error, OSError) else str(error)) from error
+    except Exception as error:
+        raise unexpected(error, command, directory) from error
     if note:
         say(note)
     try:
@@ -167,12 +169,17 @@ def run_one(command, config, directory, keep, note=None, runs=None):
     except Failed:
         raise
     except OSError as error:
-        raise Failed(unwritable(error)) from error
+        raise Failed(unwritable(error, command)) from error
     except Exception as error:
-        log.exception("failed")
-        written = directory / f"{command}.log"
-        where = f" (see {written})" if written.exists() else ""
-        raise Failed(f"failed: {type(error).__name__}: {error}{where}") from error
+        raise unexpected(error, command, directory) from error
+
+
+def unexpected(error, command, directory):
+    """`Failed` for an error that nobody foresaw, whose traceback goes into the log."""
+    log.error("failed", exc_info=error)
+    written = directory / f"{command}.log"
+    where = f" (see {written})" if written.exists() else ""
+    return Failed(f"failed: {type(error).__name__}: {error}{where}")
 
 
 class Terminated(BaseException):
@@ -190,12 +197,13 @@ def say(message):
     print("equidiff: " + " ".join(str(message).split()), file=sys.stderr)
 
 
-def unwritable(error):
+def unwritable(error, command):
     """What to say of a directory that cannot be made or written, a full disk, or a download that broke off."""
     if isinstance(error, ConnectionError):
         return str(error)
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}; hydra.run.dir=... chooses another place"
+    hint = "; hydra.run.dir=... chooses another place" if command == "run" else ""
+    return f"{where}{error.strerror or error}{hint}"
 
 
 def discard(directory):

@@ -154,7 +154,12 @@ def medium(config: DictConfig):
 def _builder(config, group):
     """The function of this package that a group's `_target_` names; None for a user's own."""
     module, _, name = str(config[group]._target_).rpartition(".")
-    return getattr(import_module(module), name, None) if module.startswith("equidiff_cli.") else None
+    if not module.startswith("equidiff_cli."):
+        return None
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError as error:
+        raise ValueError(f"{group}._target_={config[group]._target_}: {error}") from None
 
 
 def options(group: str):

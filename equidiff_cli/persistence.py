@@ -14,12 +14,13 @@ class Persistence:
         run: `RunDir` to save into.
         slots: `Slots`.
         memory: `Memory`.
+        asked: what the plan was settled for, the values of `batch` and `checkpoint`.
         spread: the objective's spread over unguided samples.
         began: when the run would have begun had it never been stopped, on `time.monotonic`'s clock.
     """
 
-    def __init__(self, run, slots, memory, spread, began):
-        self.run, self.slots, self.memory, self.spread = run, slots, memory, spread
+    def __init__(self, run, slots, memory, asked, spread, began):
+        self.run, self.slots, self.memory, self.asked, self.spread = run, slots, memory, asked, spread
         self.began = began
         self.save()
 
@@ -33,7 +34,7 @@ class Persistence:
         began = time.monotonic()
         tensors, facts = self.slots.save()
         self.plan, self.waiting = self.memory.plan, False
-        facts |= {"plan": asdict(self.plan), "spread": self.spread, "elapsed": self.seconds}
+        facts |= {"plan": asdict(self.plan), "asked": self.asked, "spread": self.spread, "elapsed": self.seconds}
         self.run.save_state(tensors, facts)
         self.saved_at = time.monotonic()
         self.cost = self.saved_at - began

@@ -65,7 +65,7 @@ def settle(batch, checkpoint, samples, prior, invariance):
     if "auto" not in (batch, checkpoint):
         return plan
     try:
-        step, rest = footprint(prior, invariance)
+        step, rest = (max(size, 1) for size in footprint(prior, invariance))
     except (RuntimeError, MemoryError) as error:
         if not exhausted(error):
             raise
@@ -110,7 +110,7 @@ def kept(function, prior, samples):
 
 
 def available(device):
-    """Bytes that can still be allocated on `device`; where it uses main memory, within the control group's limit."""
+    """Bytes that can still be allocated on `device`; where it uses main memory, within the container's limit."""
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached

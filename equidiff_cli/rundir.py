@@ -20,6 +20,7 @@ from equidiff_cli.files import append, flush, whole
 from equidiff_cli.medium.pictures import Pictures
 
 PICTURES = Pictures()
+MEMORY = ("batch", "checkpoint")  # may be others when a run goes on: results do not depend on them, up to rounding
 LOSS_COLUMNS = ("sample", "step", "loss", "loss_unfiltered", "loss_filtered", "grad_norm", "latent_norm")
 
 
@@ -47,6 +48,7 @@ class RunDir:
         Raises `ValueError` if another process works in it or it was begun with another configuration.
         """
         if self.finished:
+            shutil.rmtree(self.state, ignore_errors=True)  # the process may have been killed just before it did so
             return self._same(configuration, json.loads((self.path / "summary.json").read_text())["configuration"])
         for folder in (self.samples, self.state):
             folder.mkdir(parents=True, exist_ok=True)
@@ -66,12 +68,18 @@ class RunDir:
             beside.write_text(json.dumps(configuration))
 
     def _same(self, configuration, before):
-        for key in sorted(before.keys() | configuration.keys()):
-            if before.get(key) != configuration.get(key):
+        for key in sorted((before.keys() | configuration.keys()).difference(MEMORY)):
+            if before.get(key) == configuration.get(key):
+                continue
+            if " (" in key:  # what a key stands for: query (SHA-256 of its pixels)
                 raise ValueError(
-                    f"{key}={configuration.get(key)}: the run in {self.path} was begun with {before.get(key)};"
-                    " use that value or another hydra.run.dir"
+                    f"{key}: {configuration.get(key)}, but the run in {self.path} was begun with {before.get(key)};"
+                    " use another hydra.run.dir"
                 )
+            raise ValueError(
+                f"{key}={configuration.get(key)}: the run in {self.path} was begun with {before.get(key)};"
+                " use that value or another hydra.run.dir"
+            )
 
     @property
     def query(self):

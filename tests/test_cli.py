@@ -258,6 +258,10 @@ WRONG = {
     "unknown key": (["run", "sampels=3"], "sampels: no such key; use one of|nearest.*samples"),
     "unknown key in a group": (["run", "filter.cutof=3"], "filter.cutof: no such key.*filter.cutoff"),
     "unknown group": (["run", "filters=gaussian"], "filters: no such key.*filter"),
+    "no such module": (
+        ["run", "target=function", "target._target_=equidiff_cli.nope.Foo"],
+        "target._target_=equidiff_cli.nope.Foo: No module named",
+    ),
     "unknown option": (["run", "objective=logitt"], "objective=logitt: use one of.*logit"),
     "wrong type": (["run", "samples=many"], "samples=many: must be a whole number"),
     "wrong type of number": (["run", "budget.threshold=low"], "budget.threshold=low: must be a number"),

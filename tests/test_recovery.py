@@ -67,6 +67,10 @@ def no_memory():
     raise torch.OutOfMemoryError("out of memory")
 
 
+def interrupt():
+    raise KeyboardInterrupt
+
+
 def terminate():
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -126,6 +130,17 @@ def test_what_was_settled_is_kept_when_a_run_goes_on(monkeypatch, tmp_path):
     assert summary["memory"].startswith("batch=3, 0 of 1")
 
 
+def test_a_run_goes_on_within_less_memory_than_it_began_with(monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(Prior, "flow", at_call(3, Prior.flow, interrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "run", "checkpoint=none")
+    gc.collect()
+    run(tmp_path / "run", "batch=1", "checkpoint=all")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["memory"] == "batch=1, 1 of 1 solver steps recomputed"
+
+
 def test_a_truncated_gradient_is_another_gradient_of_the_same_pictures(tmp_path):
     def rows(*overrides):
         directory = tmp_path / str(len(overrides))
@@ -169,7 +184,7 @@ class Part:
 @pytest.mark.parametrize("every", [1, 7, 1000])
 def test_saving_takes_at_most_two_percent_of_the_time(monkeypatch, cost, every):
     clock, part = Clock(monkeypatch, cost), Part(Plan(1, 1, 1))
-    saver = persistence.Persistence(clock, part, part, spread=1.0, began=0.0)
+    saver = persistence.Persistence(clock, part, part, asked=None, spread=1.0, began=0.0)
     for step in range(1, 2000):
         clock.now += 0.3
         saver.stepped(left={step} if step % every == 0 else set())
@@ -181,7 +196,7 @@ def test_saving_takes_at_most_two_percent_of_the_time(monkeypatch, cost, every):
 
 def test_a_new_plan_is_saved_at_once(monkeypatch):
     clock, part = Clock(monkeypatch, 0.001), Part(Plan(4, 1, 0))
-    saver = persistence.Persistence(clock, part, part, spread=1.0, began=0.0)
+    saver = persistence.Persistence(clock, part, part, asked=None, spread=1.0, began=0.0)
     clock.now += 1
     saver.stepped(left=set())
     assert len(clock.saves) == 1

@@ -275,6 +275,27 @@ def test_another_configuration_is_refused(run, change, first, finished):
     assert again.finished == finished
 
 
+def test_memory_may_be_shared_out_anew(tmp_path):
+    run = RunDir(tmp_path / "run")
+    before = dict(batch=4, checkpoint="all", seed=1)
+    run.open(before)
+    run.lock.close()
+    run.open(before | {"batch": 2, "checkpoint": "none"})
+    run.lock.close()
+    with pytest.raises(ValueError, match=r"seed=2: .* begun with 1"):
+        run.open(before | {"batch": 2, "seed": 2})
+
+
+def test_what_is_no_key_is_not_called_one(tmp_path):
+    run = RunDir(tmp_path / "run")
+    run.open({"query (SHA-256 of its pixels)": "ab"})
+    run.lock.close()
+    with pytest.raises(ValueError) as error:
+        run.open({"query (SHA-256 of its pixels)": "cd"})
+    assert str(error.value).startswith("query (SHA-256 of its pixels): cd, but the run in ")
+    assert str(error.value).endswith("was begun with ab; use another hydra.run.dir")
+
+
 def test_a_key_that_is_gone_is_another_configuration(run):
     run.lock.close()
     with pytest.raises(ValueError, match=r"query=None: the run in .* was begun with cat"):

@@ -59,6 +59,7 @@ def prepare(config, directory):
     run = RunDir(directory, medium)
     weights = prior.weights | {file.name: sha256(file) for file in target.files}
     facts = configuration.flat(config) | {"device": str(device), "precision": precision}
+    facts.pop("query")  # what it shows counts, not where it is
     facts |= medium.identify(picture) | {"weights (SHA-256)": weights}
     run.open(facts)
     about = {
@@ -82,17 +83,18 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
         return
     run.save_query(picture)
     seeds = [(i, sample_seed(config.seed, i)) for i in range(config.samples)]
-    saved = run.load_state()
-    plan = Plan(**saved[1]["plan"]) if saved else settle(config.batch, config.checkpoint, len(seeds), prior, invariance)
+    saved, asked = run.load_state(), [config.batch, config.checkpoint]
+    if saved and saved[1]["asked"] == asked:
+        plan = Plan(**saved[1]["plan"])
+    else:
+        plan = settle(*asked, len(seeds), prior, invariance)
     memory = Memory(prior, plan)
     slots = Slots(seeds, plan.batch, prior.device)
     if saved:
         slots.restore(*saved)
     progress = Progress(config.samples, config.budget.steps, config.budget.threshold, done=run.records())
-    progress.say(
-        f"holding the {about['objective']} in {about['target']} at the query's value;"
-        f" first its spread over {config.null_samples} unguided samples ({plan})"
-    )
+    first = "" if saved else f"; first its spread over {config.null_samples} unguided samples"
+    progress.say(f"holding the {about['objective']} in {about['target']} at the query's value{first} ({plan})")
     if saved:
         spread, began = saved[1]["spread"], started - saved[1]["elapsed"]
     else:
@@ -102,7 +104,7 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
         raise WrongRequest(f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number")
     invariance.scale = 1 / spread if config.loss_scale == "auto" else config.loss_scale
     budget = dict(steps=config.budget.steps, threshold=config.budget.threshold)
-    persistence = Persistence(run, slots, memory, spread, began)
+    persistence = Persistence(run, slots, memory, asked, spread, began)
 
     with deferred() as signals, progress:
         left = set()
@@ -167,7 +169,7 @@ def finish(run, about, spread, invariance, seconds, device):
     """Write what is known when all samples are finished."""
     records = run.records()
     samples = [run.path / record["file"] for record in records]
-    run.save_image("grid.png", run.medium.sheet(run.query, samples, invariance.objective))
+    run.save_image("grid.png", run.medium.sheet(run.query, samples, lambda x: invariance.objective(x.to(device)).cpu()))
     counts = Counter(record["status"] for record in records)
     run.close(
         about

@@ -50,7 +50,7 @@ def network(section, case, view, key):
         interval=lambda: (*wilson(same.sum().item(), len(same)), "95 % Wilson"),
     )
     # A network with the target's classes is asked for the logit that was held, another for its own class of the query.
-    index = case.class_index if view.classes == case.views[0].classes else query.argmax().item()
+    index = case.class_index if view.classes and view.classes == case.views[0].classes else query.argmax().item()
     unit = spread(null[:, index, None]) if view.classes else None
     mine, theirs = (class_logit_errors(x, query, index) / (unit or 1) for x in (samples, null))
     section.metric(

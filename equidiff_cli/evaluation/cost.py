@@ -59,6 +59,6 @@ def cost(case):
         reason=unfinished,
         better="lower",
         source="of summary.json: of the device if it is a GPU, else of the process",
-        about=f"With {case.run.config.batch} samples at once; it does not grow with their number beyond that.",
+        about=f"With {summary.get('memory', 'an unknown plan')}; it does not grow with the number of samples.",
     )
     return section

@@ -7,7 +7,6 @@ from equidiff_cli.evaluation.perceptual import lpips_missing, lpips_pairs
 from equidiff_cli.metrics.diversity import cosine_distances, gaussian_similarity, pairs, rms_distances, vendi_score
 
 GROUPS = 8  # of unguided samples, each as many as there are samples
-NULL = "the same for equally many unguided samples, mean over groups"
 
 
 def diversity(case):
@@ -95,7 +94,12 @@ def vendi(section, key, what, x, similarity):
         f"effective number of different samples, {what}",
         lambda: vendi_score(similarity(x["samples"])),
         unit="samples",
-        null=lambda: mean_of(vendi_score(similarity(part)) for part in groups_of(x["null"], len(x["samples"]))),
+        null=lambda: (
+            mean_of(vendi_score(similarity(part)) for part in groups_of(x["null"], len(x["samples"])))
+            if len(x["samples"]) <= len(x["null"])
+            else None
+        ),
+        null_reason="needs as many unguided samples (null_samples)",
         needs=4,
         better="higher",
         source="Vendi score (Friedman & Dieng 2023), "

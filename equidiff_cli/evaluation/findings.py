@@ -1,5 +1,6 @@
 """What a section of an evaluation found, in the form of `evaluation.json`."""
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -49,14 +50,14 @@ class Section:
         samples = self.samples if samples is None else samples
         if reason is None and samples < needs:
             reason = f"needs {needs} samples, there {'is' if samples == 1 else 'are'} {samples}"
-        found = None if reason else value()
+        found = None if reason else _finite(value())
         if found is None and reason is None:
             reason = "is not defined for these samples"
         metric = {"section": self.name, "name": name, "title": title, "value": found, "reason": reason, "unit": unit}
         bounds = interval() if interval and found is not None else None
         if bounds:
             metric |= dict(zip(("low", "high", "interval"), bounds, strict=True))
-        expected = null() if null and reason is None else None
+        expected = _finite(null()) if null and reason is None else None
         if expected is None and null_reason is None:
             null_reason = reason if reason else "is not defined for unguided samples"
         self.metrics.append(
@@ -82,3 +83,8 @@ class Section:
         self.curves.append(
             {"section": self.name, "name": name, "title": title, "about": about, "x": x, "y": y, "lines": lines}
         )
+
+
+def _finite(value):
+    """A number that is not finite is none: a ratio to nothing, say."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -37,9 +37,10 @@ class Models:
         bring(run.config, log.info)
         target = self.target(run.config, query)
         self.same(run, {file.name: self.hash(file) for file in target.files})
-        key = _key(run.config.prior) + run.config.precision
+        asked = run.summary.get("precision", run.config.precision)  # auto may be another on another device
+        key = _key(run.config.prior) + asked
         if key != self.prior_key:
-            precision, autocast = pick_precision(run.config.precision, self.device)
+            precision, autocast = pick_precision(asked, self.device)
             self.prior = configuration.build(run.config, "prior", device=self.device, autocast=autocast)
             self.facts = {"prior": json.loads(_key(run.config.prior)), "weights": self.prior.weights}
             self.facts |= {"precision": precision}

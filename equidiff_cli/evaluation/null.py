@@ -42,8 +42,8 @@ def unguided(prior, facts, samples, batch):
 def log_likelihoods(prior, z, probes, steps, seed, batch):
     """Estimates (P, N) of log p(z) in nats, one a probe, and the noise (N, C, H, W) that the exact flow gives for z.
 
-    The flow of the prior's null class in float32, solved backwards by Heun's method on `steps` steps, whatever solver
-    made the samples.
+    The flow of the prior's null class in the precision of the run, solved backwards by Heun's method on `steps` steps,
+    whatever solver made the samples.
     """
     times = time_grid(steps, TOWARDS_DATA)
     velocity = prior.velocity_on(times)

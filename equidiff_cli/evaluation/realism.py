@@ -37,7 +37,9 @@ def noise(section, case, gone):
         reason=gone,
         source="|z|^2 / d",
         about=f"1 for white noise, with a standard deviation of {(2 / mine[0].numel()) ** 0.5:.3f} between samples.",
-        interval=lambda: (*bootstrap(shell, lambda r: r.mean(1), seed), "95 % bootstrap over samples"),
+        interval=lambda: (
+            (*bootstrap(shell, lambda r: r.mean(1), seed), "95 % bootstrap over samples") if len(shell) >= 4 else None
+        ),
     )
     section.metric(
         "atypical",
@@ -170,7 +172,7 @@ def sets(section, case):
     view = case.views[-1]
     whose = f"features of {view.name}" + ("" if len(case.views) > 1 else ", the target itself")
     half = min(len(case.pictures), len(case.null.pictures) // 2)
-    samples = view.features["samples"]
+    samples = view.features["samples"][:half]  # as many as the null has: all of this depends on their number
     chance, reference = view.features["null"][:half], view.features["null"][half:]
     of = f"to {len(reference)} other unguided samples, {whose}"
     section.metric(
@@ -180,9 +182,10 @@ def sets(section, case):
         unit="squared features",
         null=lambda: frechet_distance(chance, reference),
         needs=64,
+        samples=half,
         better="lower",
         source=f"Heusel et al. 2017, {of}",
-        about="Biased upwards for few samples; the unguided number is from equally many (at most half of them).",
+        about="Biased upwards for few samples; both numbers are from equally many, at most half of null_samples.",
     )
     section.metric(
         "kernel",
@@ -191,6 +194,7 @@ def sets(section, case):
         unit="squared MMD",
         null=lambda: kernel_distance(chance, reference),
         needs=32,
+        samples=half,
         better="lower",
         source=f"KID, Binkowski et al. 2018, unbiased, {of}",
         about="0 on average for samples of the same distribution, so it may be negative.",
@@ -214,6 +218,7 @@ def sets(section, case):
             unit="share",
             null=lambda i=i: precision_recall(reference, chance)[i],
             needs=32,
+            samples=half,
             better="higher",
             source=f"Kynkaanniemi et al. 2019, k = 3, {of}",
             about=about,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from safetensors import SafetensorError
@@ -65,7 +66,7 @@ def read(path):
         summary = json.loads((path / "summary.json").read_text()) if directory.finished else {}
         facts = summary.get("configuration") or _json(directory.state / "configuration.json")
         records = directory.records()
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: its records are damaged ({' '.join(str(error).split())[:200]})") from None
     lacking = [key for key in NEEDED if key not in config]
     if lacking:
@@ -85,7 +86,7 @@ def read(path):
     if not usable:
         gone = f": {len(missing)} pictures are {' or '.join(sorted({m['why'] for m in missing}))}" if missing else ""
         raise ValueError(f"{path}: there is no finished sample to evaluate{gone}")
-    latents = _latents(directory, [record["index"] for record in records], [record["index"] for record in usable])
+    latents = _latents(directory, bool(summary), records, usable)
     weights = summary.get("weights") or facts.get(WEIGHT_HASHES) or {}
     run = Run(
         path,
@@ -143,14 +144,15 @@ def _picture(path, record, shape):
     return (picture, None) if picture.shape == shape else (None, "replaced")
 
 
-def _latents(directory, finished, wanted):
-    """`z_start` and `z` of the wanted samples; `finished` are the indices of all rows of the file, in order."""
+def _latents(directory, finished, records, usable):
+    """`z_start` and `z` of the usable samples; a finished run has all `records` in the rows of one file."""
+    everything, wanted = ([record["index"] for record in some] for some in (records, usable))
     file = directory.path / "latents.safetensors"
     try:
-        if not directory.finished:
+        if not finished:
             parts = [load_file(directory.state / f"{index}.safetensors") for index in wanted]
             return {name: torch.stack([part[name] for part in parts]) for name in ("z_start", "z")}
-        rows = [finished.index(index) for index in wanted]
+        rows = [everything.index(index) for index in wanted]
         return {name: tensor[rows] for name, tensor in load_file(file).items()}
     except (OSError, KeyError, IndexError, SafetensorError):
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 STATUSES = ("converged", "budget", "nonfinite")
 
@@ -179,8 +179,11 @@ def _dimensions(path):
     """Numbers in one latent: from the header of the latents, or of one that an unfinished run has kept."""
     for file in (path / "latents.safetensors", *sorted((path / ".state").glob("[0-9]*.safetensors"))[:1]):
         if file.is_file():
-            with safe_open(file, "numpy") as opened:
-                shape = opened.get_slice("z_start").get_shape()
+            try:
+                with safe_open(file, "numpy") as opened:
+                    shape = opened.get_slice("z_start").get_shape()
+            except SafetensorError:  # damaged: the page says less
+                return None
             return math.prod(shape[1:] if file.parent == path else shape)
     return None
 

@@ -46,7 +46,11 @@ def test_a_reason_comes_before_everything():
 
 
 def test_every_missing_number_has_a_reason():
-    assert metric(value=lambda: None)["reason"]
+    for nothing in (None, float("nan"), float("inf")):
+        found = metric(value=lambda nothing=nothing: nothing)
+        assert found["value"] is None and found["reason"]
+        found = metric(null=lambda nothing=nothing: nothing)
+        assert found["null"] is None and found["null_reason"]
     assert metric(null_reason="cannot be")["null_reason"] == "cannot be"
     assert metric(null=lambda: None)["null_reason"] and metric()["null_reason"]
 

@@ -139,6 +139,13 @@ def test_points_are_no_pictures(tmp_path):
         read(path)
 
 
+def test_a_damaged_configuration_is_refused(tmp_path):
+    path = write(tmp_path / "run")
+    (path / ".hydra" / "config.yaml").write_text("prior: {")
+    with pytest.raises(ValueError, match="run: its records are damaged"):
+        read(path)
+
+
 def test_without_a_configuration_nothing_can_be_rebuilt(tmp_path):
     path = write(tmp_path / "run")
     (path / ".hydra" / "config.yaml").unlink()

@@ -55,6 +55,13 @@ def test_typicality_is_that_of_the_saved_noise(make_run, finished):
         assert typicality(run, record) == pytest.approx(noise.square().mean().item(), rel=1e-5)
 
 
+def test_damaged_latents_are_no_reason_to_say_nothing(make_run):
+    path = make_run("run")
+    (path / "latents.safetensors").write_bytes(b"damaged")
+    run = read(path, "run")
+    assert run.records and typicality(run, run.records[0]) is None
+
+
 def test_a_run_that_goes_on_is_read_as_far_as_it_came(make_run):
     path = make_run("run", samples=2, finished=False, wanted=8)
     for name in ("samples.jsonl", "losses.csv"):
