@@ -38,7 +38,8 @@ def command_help(command, configs, words="[group=option]"):
         for file in options:
             mark = "*" if file.stem == chosen[group] else " "
             lines.append(f"  {mark} {file.stem:<14} {word_on(file)}")
-            lines += [f"        {group}.{key}={value:<12} {word}" for key, value, word in keys(file.read_text())]
+            prefix = "sets " if group == "experiment" else f"{group}."  # whose keys are those of the top level
+            lines += [f"        {prefix}{key}={value:<12} {word}" for key, value, word in keys(file.read_text())]
     lines += ["", "keys:"]
     lines += [f"    {key}={value:<12} {word}" for key, value, word in keys(text)]
     lines += ["", textwrap.dedent(ENDING).strip()]

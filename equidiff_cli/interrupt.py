@@ -6,10 +6,11 @@ from contextlib import contextmanager, suppress
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop by signal `number` and has saved its state."""
+    """The run in directory `path` was asked to stop by signal `number` and has saved its state."""
 
-    def __init__(self, number):
-        super().__init__(f"interrupted by {signal.Signals(number).name}, state saved")
+    def __init__(self, number, path):
+        name = signal.Signals(number).name
+        super().__init__(f"interrupted by {name}, state saved; the same command with hydra.run.dir={path} goes on")
         self.number = number
 
 

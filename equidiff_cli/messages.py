@@ -12,8 +12,10 @@ from equidiff_cli.checks import choices
 def explain(error, configs, command="run"):
     """One line for any error of composing a configuration."""
     if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            return f"{error.override}: no key; give key=value, such as query={error.override}"
         return (
-            f"{error.override}: not understood; values with = , ( ) [ ] or spaces must be quoted twice,"
+            f"{error.override}: not understood; values with = , ( ) [ ] ' or \" in them must be quoted twice,"
             " such as 'query=\"a=b.png\"'"
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -25,6 +27,8 @@ def explain(error, configs, command="run"):
             return f"{group[1]}: no such group; {choices(group[1], _groups(configs))}"
         if isinstance(cause, ConfigKeyError) or re.search(r"not in (struct|'\w+Config')", str(cause)):
             key = getattr(cause, "full_key", None) or str(error)
+            if owners := _owners(configs, key):
+                return f"{key}: the chosen option of {key.partition('.')[0]} has no such key, only {', '.join(owners)}"
             return f"{key}: no such key; {choices(key, _siblings(configs, key, command))}"
         if isinstance(cause, ValidationError):
             wanted = re.search(r"to (Integer|Float)", str(cause))
@@ -41,6 +45,13 @@ def _groups(configs):
 
 def _options(configs, group):
     return sorted(file.stem for file in (configs / group).glob("*.yaml"))
+
+
+def _owners(configs, key):
+    """The options of a group, other than the chosen one, that have a dotted `key`."""
+    group, _, inner = key.partition(".")
+    files = sorted((configs / group).glob("*.yaml")) if inner and group != "experiment" else []
+    return [f"{group}={file.stem}" for file in files if OmegaConf.select(OmegaConf.load(file), inner) is not None]
 
 
 def _siblings(configs, key, command):

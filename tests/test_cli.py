@@ -257,6 +257,12 @@ WRONG = {
     "unknown command": (["rnu"], "rnu: no such command; use one of run"),
     "unknown key": (["run", "sampels=3"], "sampels: no such key; use one of|nearest.*samples"),
     "unknown key in a group": (["run", "filter.cutof=3"], "filter.cutof: no such key.*filter.cutoff"),
+    "key of another option": (
+        ["run", "filter.order=4"],
+        "filter.order: the chosen option of filter has no such key, only filter=butterworth",
+    ),
+    "no key": (["run", "dog.jpg"], "dog.jpg: no key; give key=value, such as query=dog.jpg"),
+    "quotes": (["run", "query=a'b"], "query=a'b: not understood; values with .* must be quoted twice"),
     "unknown group": (["run", "filters=gaussian"], "filters: no such key.*filter"),
     "no such module": (
         ["run", "target=function", "target._target_=equidiff_cli.nope.Foo"],
@@ -325,7 +331,10 @@ WRONG = {
     "unquoted name": (["run", "query=a=b.png"], "query=a=b.png: .*quoted"),
     "optimizer": (["run", "optimizer.lr=-1"], "optimizer.lr=-1: must be a number above 0"),
     "optimizer option": (["run", "optimizer=sgdd"], "optimizer=sgdd: use one of adam, sgd, shampoo"),
-    "optimizer key of another": (["run", "optimizer=sgd", "optimizer.epsilon=1"], "optimizer.epsilon: no such key"),
+    "optimizer key of another": (
+        ["run", "optimizer=sgd", "optimizer.epsilon=1"],
+        "optimizer.epsilon: .* has no such key",
+    ),
 }
 
 

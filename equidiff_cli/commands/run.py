@@ -93,8 +93,10 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
     if saved:
         slots.restore(*saved)
     progress = Progress(config.samples, config.budget.steps, config.budget.threshold, done=run.records())
-    first = "" if saved else f"; first its spread over {config.null_samples} unguided samples"
-    progress.say(f"holding the {about['objective']} in {about['target']} at the query's value{first} ({plan})")
+    first = "going on" if saved else f"first its spread over {config.null_samples} unguided samples"
+    progress.say(
+        f"{run.path}: holding the {about['objective']} in {about['target']} at the query's value; {first} ({plan})"
+    )
     if saved:
         spread, began = saved[1]["spread"], started - saved[1]["elapsed"]
     else:
@@ -120,7 +122,7 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
             left.clear()
             if signals:
                 persistence.save()
-                raise Interrupted(signals[0])
+                raise Interrupted(signals[0], run.path)
     finish(run, about | {"memory": str(memory.plan)}, spread, invariance, persistence.seconds, prior.device)
     progress.say(f"{progress.counts()}; pictures in {run.samples}, side by side in {run.path / 'grid.png'}")
 
