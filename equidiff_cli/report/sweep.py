@@ -28,18 +28,15 @@ class Table:
 def outcomes(runs, keys, links):
     """The `Table` of `runs`, whose settings differ in `keys`; `links` lead to the sections of the first of them."""
     shown = keys[:MOST_KEYS]
-    columns = [(key, "") for key in shown]
-    columns += [
+    columns = [
         ("finished", "samples that are finished"),
         ("converged", "share of the finished samples whose loss fell below the threshold"),
         ("median error", "of the saved pictures"),
         ("median steps", "evaluations of the loss a sample"),
         ("seconds a success", "wall time of the run by its converged samples"),
+        *((key.removesuffix("._target_"), "") for key in shown),
     ]
-    cells = [
-        [*(Cell(_sortable(run.settings.get(key)), words.short(run.settings.get(key))) for key in shown), *_results(run)]
-        for run in runs
-    ]
+    cells = [[*_results(run), *(_setting(run.settings.get(key), key) for key in shown)] for run in runs]
     return _table(columns, runs, links, cells)
 
 
@@ -52,6 +49,13 @@ def measured(runs, links):
 
 def _table(columns, runs, links, cells):
     return Table(columns, [(links.get(i, ""), run.name, cells[i]) for i, run in enumerate(runs)])
+
+
+def _setting(value, key):
+    if value is None:
+        return Cell(None, "–")
+    text = words.short(value)
+    return Cell(_sortable(value), text.rpartition(".")[2] if key.endswith("._target_") else text)
 
 
 def _results(run):

@@ -92,7 +92,7 @@ def test_the_table_of_runs_is_sorted_by_numbers(opened, make_run):
     for expected, direction in ((["3", "20", "100"], "ascending"), (["100", "20", "3"], "descending")):
         head.get_by_role("button").click()
         assert head.get_attribute("aria-sort") == direction
-        assert table.locator("tbody tr td:nth-child(2)").all_inner_texts() == expected
+        assert table.locator("tbody tr td:nth-child(7)").all_inner_texts() == expected  # after what came of each
     assert table.locator("[aria-sort=ascending], [aria-sort=descending]").count() == 1
 
 

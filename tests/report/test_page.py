@@ -143,8 +143,8 @@ def test_the_table_of_a_sweep_has_what_differs(make_run):
     sweep = make_run.sweep("sweep", "filter.cutoff", [0.1, 0.4, 0.8], samples=2)
     page = page_of(*(sweep / str(job) for job in range(3)))
     cells = [cell["data-value"] for cell in page.all("td") if "data-value" in cell][:18]
-    assert cells[::6] == ["0.1", "0.4", "0.8"], "a row has this, finished, converged, error, steps and seconds"
-    assert cells[1::6] == ["2"] * 3 and cells[2::6] == ["0.5"] * 3
+    assert cells[5::6] == ["0.1", "0.4", "0.8"], "a row has finished, converged, error, steps, seconds and this"
+    assert cells[::6] == ["2"] * 3 and cells[1::6] == ["0.5"] * 3
     assert "Error against filter.cutoff" in page.text and "1: filter.cutoff=0.4" in page.text
     assert "Repeat it" in page.text and "equidiff run filter.cutoff=0.4" in page.text
 
