@@ -15,7 +15,8 @@ def cost(case):
     good = int((found <= tolerance).sum())
     none = None if good else f"no sample is within {tolerance:g} null spreads"
     if case.run.missing:
-        none = f"{len(case.run.missing)} pictures are deleted or replaced, so successful samples cannot be counted"
+        gone = ", ".join(gap["file"] for gap in case.run.missing)
+        none = f"deleted or replaced, so that successful samples cannot be counted: {gone}"
     unfinished = None if summary else "the run is not finished"
     about = f"Successful: the saved picture is within {tolerance:g} null spreads. "
     section.metric(
