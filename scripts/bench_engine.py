@@ -9,92 +9,22 @@ On a CUDA device the utilisation of a LightningDiT-XL/1 with random weights in b
 """
 
 import argparse
-import itertools
 import json
 import statistics
-import time
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
-from torch.profiler import ProfilerActivity, profile
+from bench import Bench, peak
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from equidiff_cli import config as configuration
-from equidiff_cli.cli import configs
 from equidiff_cli.commands.run import null_spread
-from equidiff_cli.device import pick_device, pick_precision
-from equidiff_cli.invariants import Invariance, Step, evaluate, sample
-from equidiff_cli.medium.pictures import Pictures
-from equidiff_cli.memory import Memory
-from equidiff_cli.plan import Plan
+from equidiff_cli.invariants import Step, evaluate
 from equidiff_cli.prior import sampler
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.prior import keep_in, sample_seed
-from equidiff_cli.slots import Slots
 
 NEVER = 1e-30  # a threshold that no sample reaches
-
-
-class Bench:
-    """The parts of a run on the shipped models with the default settings.
-
-    Args:
-        device: "auto", "cpu", "cuda".
-        solver_steps: T; None: the default.
-        batch: samples at once.
-        repeat: repetitions of which the shortest counts.
-    """
-
-    def __init__(self, device, solver_steps, batch, repeat):
-        self.device, self.batch, self.repeat = pick_device(device), batch, repeat
-        _, autocast = pick_precision("auto", self.device)
-        configuration.register()
-        overrides = ["prior=embedded", *([f"prior.steps={solver_steps}"] if solver_steps else [])]
-        with initialize_config_dir(str(configs()), version_base="1.3"):
-            config = compose("run", overrides=overrides)
-        query = Pictures().query(config.query, config.prior.image_size)[None].to(self.device)
-        lowpass, distance, self.optimizer = (
-            configuration.build(config, g) for g in ("filter", "distance", "optimizer")
-        )
-        target = configuration.build(config, "target")
-        target.model.to(self.device)
-        self.invariance = Invariance(configuration.build(config, "objective", target, query), distance, lowpass, query)
-        self.prior = configuration.build(config, "prior", device=self.device, autocast=autocast)
-        self.budget = dict(steps=config.budget.steps, threshold=config.budget.threshold)
-        self.steps = config.prior.steps
-
-    def events(self, samples, recompute, **budget):
-        """The loop over `samples` samples."""
-        memory = Memory(self.prior, Plan(self.batch, self.steps, recompute))
-        slots = Slots([(i, sample_seed(0, i)) for i in range(samples)], self.batch, self.device)
-        return sample(self.prior, self.invariance, self.optimizer, slots, memory, **self.budget | budget)
-
-    def noise(self, samples):
-        return torch.stack([self.prior.noise(seed) for seed in range(samples)]).to(self.device)
-
-    def seconds(self, function):
-        """Seconds that one call takes, the device's work included."""
-        began = self.now()
-        function()
-        return self.now() - began
-
-    def now(self):
-        """Seconds on the clock that suits the device, when all work so far is done."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        elif torch.get_num_threads() == 1:
-            return time.process_time()
-        return time.perf_counter()
-
-    def shortest(self, **functions):
-        """The shortest time of what each function returns, a function to be timed; all in turns."""
-        times = {name: [] for name in functions}
-        for _ in range(self.repeat + 1):  # the first round warms up
-            for name, function in functions.items():
-                times[name].append(self.seconds(function()))
-        return {name: min(values[1:]) for name, values in times.items()}
 
 
 def step_over_its_parts(bench):
@@ -260,21 +190,6 @@ def truncated(bench):
     full = bench.steps
     facts = {f"cosine at K = {k}": torch.cosine_similarity(gradients[k], gradients[full]).mean().item() for k in counts}
     return {f"time at K = {k} over that of all {full}": times[str(k)] / times[str(full)] for k in counts[:-1]}, facts
-
-
-def peak(bench, function):
-    """The most MiB that torch had allocated at once in a call, beyond what was there before."""
-    if bench.device.type == "cuda":
-        function()
-        torch.cuda.reset_peak_memory_stats(bench.device)
-        before = torch.cuda.memory_allocated(bench.device)
-        function()
-        return (torch.cuda.max_memory_allocated(bench.device) - before) / 2**20
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        function()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    sizes = (event.nbytes() for event in sorted(events, key=lambda event: event.start_ns()))
-    return max(itertools.accumulate(sizes)) / 2**20
 
 
 def utilisation(bench, batches, size=8192, **architecture):

@@ -108,11 +108,12 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
     budget = dict(steps=config.budget.steps, threshold=config.budget.threshold)
     persistence = Persistence(run, slots, memory, asked, spread, began)
 
+    seed_of = dict(seeds)
     with deferred() as signals, progress:
         left = set()
         for event in sample(prior, invariance, optimizer, slots, memory, **budget):
             if isinstance(event, Finished):
-                save_sample(event, run, prior, invariance, dict(seeds), memory)
+                save_sample(event, run, prior, invariance, seed_of, memory)
                 progress.finished(event.index, event.status, event.steps, event.best["loss"].item())
                 left.add(event.index)
                 continue
