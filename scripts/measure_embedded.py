@@ -37,7 +37,7 @@ def print_classifier(name, pictures, labels):
 
 
 def print_reconstruction(prior, pictures):
-    """Mean peak signal-to-noise ratio of decoded latent means, mean colour shift per channel, and the spectrum."""
+    """Mean peak signal-to-noise ratio of decoded latents, mean colour shift per channel, and the spectrum."""
     decoded, real = reconstructions(prior, pictures), pictures / 255
     psnr = -10 * (decoded - real).square().mean((1, 2, 3)).log10().mean()
     shift = (decoded - real).mean((0, 2, 3)).tolist()

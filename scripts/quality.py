@@ -48,10 +48,10 @@ def decoded_noise(prior, count):
 
 @torch.no_grad()
 def reconstructions(prior, pictures):
-    """Decoded latent means of pictures (N, 3, H, W) uint8; float in [0, 1]."""
+    """Decoded latents of pictures (N, 3, H, W) uint8; float in [0, 1]."""
     decoded = []
     for part in pictures.split(250):
-        z = prior.decoder.encode(part.to(prior.device) / 127.5 - 1).latent_dist.mean
+        z = prior.decoder.encode(part.to(prior.device) / 127.5 - 1)
         decoded.append(prior.decode((z - prior.mean) / prior.std).cpu())
     return torch.cat(decoded)
 

@@ -4,8 +4,10 @@
         --out equidiff_cli/prior/embedded/lightningdit.safetensors
 
 The recipe of LightningDiT (Yao, Yang & Wang 2025): velocity loss plus cosine loss, log-normal times, label dropout,
-an average of the weights. Matrices are trained with Muon, everything else with AdamW. The learning rate is constant
-until the last `--decay` steps and then falls to zero, so a training can be prolonged from a checkpoint taken before.
+an average of the weights. In the middle of the network the tokens also have to tell what `smallresnet` sees in the
+clean picture (Yu et al. 2025, arXiv:2410.06940). Matrices are trained with Muon, everything else with AdamW. The
+learning rate is constant until the last `--decay` steps and then falls to zero, so a training can be prolonged from a
+checkpoint taken before. With `--init` it goes on from finished weights.
 """
 
 import time
@@ -14,29 +16,59 @@ from pathlib import Path
 import cifar10
 import torch
 import torch.nn.functional as F
+from muon import Muon
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from training import Average, Checkpoint, arguments, autocast, export, prepare
+from training import Average, Checkpoint, arguments, autocast, export, prepare, statistics
 
-from equidiff_cli.prior import autoencoder
+from equidiff_cli import target
 from equidiff_cli.prior.build import EMBEDDED_AUTOENCODER, EMBEDDED_NETWORK
 from equidiff_cli.prior.lightningdit import LightningDiT
+from equidiff_cli.prior.patches import PatchAutoencoder
+
+CHUNK = 500  # pictures encoded at once
 
 
 @torch.no_grad()
 def encode(images, path, device):
-    """Latent means of (N, 3, 32, 32) uint8 pictures, then of their mirror images: (2N, C, 8, 8)."""
-    model = autoencoder.build(**EMBEDDED_AUTOENCODER)
+    """What training needs to know of (N, 3, 32, 32) uint8 pictures and, after them, of their mirror images.
+
+    Returns:
+        latents: means, (2N, C, 8, 8).
+        seen: features of `smallresnet` after its third stage, (2N, 16, 256) float16, on a grid of 4 x 4.
+    """
+    model = PatchAutoencoder(**EMBEDDED_AUTOENCODER)
     model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     model.to(device)
-    return torch.cat(
-        [
-            model.encode(part.to(device) / 127.5 - 1).latent_dist.mean.cpu()
-            for view in (images, images.flip(-1))
-            for part in view.split(500)
-        ]
-    )
+    classifier = target.embedded("smallresnet")
+    classifier.model.to(device)
+    latents, seen = [], []
+    for view in (images, images.flip(-1)):
+        for part in view.to(device).split(CHUNK):
+            latents.append(model.encode(part / 127.5 - 1).cpu())
+            seen.append(classifier.activations(part / 255, "layer3").flatten(2).mT.half().cpu())
+    return {"latents": torch.cat(latents), "seen": torch.cat(seen)}
+
+
+class Aligned(nn.Module):
+    """The network with a head that tells, from its tokens after `depth` blocks, what a classifier sees there."""
+
+    def __init__(self, network, depth, features):
+        super().__init__()
+        self.network, self.depth = network, depth
+        width = network.pos_embed.shape[-1]
+        self.head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, features))
+
+    def forward(self, x, t, y):
+        """The velocity (N, C, H, W), as `LightningDiT.forward`, and the head's features (N, T, D)."""
+        network, c = self.network, self.network.condition(t, y)
+        tokens = network.x_embedder(x) + network.pos_embed
+        for i, block in enumerate(network.blocks, start=1):
+            tokens = block(tokens, c, network.feat_rope)
+            if i == self.depth:
+                told = self.head(tokens)
+        return network.unpatchify(network.final_layer(tokens, c)), told
 
 
 def initialize(model):
@@ -56,17 +88,33 @@ def initialize(model):
     return model
 
 
-def loss_of(forward, z, y, generator, dropout, null):
-    """Velocity loss plus cosine loss on the straight path from noise to the latents z (N, C, H, W)."""
+def continued(network, state):
+    """Fill in the weights of `state` where they fit; layers for other latents keep the values they have."""
+    mine = network.state_dict()
+    fitting = {name: tensor for name, tensor in state.items() if name in mine and tensor.shape == mine[name].shape}
+    network.load_state_dict(fitting, strict=False)
+    print(f"not continued: {', '.join(sorted(mine.keys() - fitting.keys())) or 'none'}")
+
+
+def losses(forward, z, y, seen, generator, dropout, null):
+    """Velocity loss and cosine loss on the straight path from noise to the latents z (N, C, H, W), and the distance
+    between what the head tells and what was seen on the grid of 4 x 4, as one minus the cosine."""
     noise = torch.randn(z.shape, generator=generator).to(z.device)
     t = torch.randn(len(z), generator=generator).sigmoid().to(z.device)
     dropped = (torch.rand(len(z), generator=generator) < dropout).to(z.device)
     x = torch.lerp(noise, z, t[:, None, None, None])
     kernels = [SDPBackend.MATH] if z.device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
     with autocast(z.device), sdpa_kernel(kernels):  # on a CPU plain products are faster, their backward most of all
-        v = forward(x, t, y.masked_fill(dropped, null))
+        v, told = forward(x, t, y.masked_fill(dropped, null))
     v, target = v.float(), z - noise
-    return F.mse_loss(v, target), (1 - F.cosine_similarity(v, target, dim=1)).mean()
+    grid = seen.float().unflatten(1, (4, 4)).repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1, 2)
+    return torch.stack(
+        [
+            F.mse_loss(v, target),
+            (1 - F.cosine_similarity(v, target, dim=1)).mean(),
+            (1 - F.cosine_similarity(told.float(), grid, dim=-1)).mean(),
+        ]
+    )
 
 
 def main():
@@ -76,8 +124,10 @@ def main():
     parser.add_argument("--decay", type=int, default=1500, help="steps over which the learning rate falls to zero")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--dropout", type=float, default=0.3, help="share of labels replaced by the null class")
+    parser.add_argument("--dropout", type=float, default=0.5, help="share of labels replaced by the null class")
     parser.add_argument("--ema", type=float, default=0.999)
+    parser.add_argument("--align", type=float, default=0.5, help="weight of what the head tells")
+    parser.add_argument("--init", help="go on from these weights, as far as they fit")
     args = parser.parse_args()
     device = prepare(args)
 
@@ -85,46 +135,52 @@ def main():
     cache = Path(args.checkpoint).with_suffix(".latents.pt")
     if not cache.exists():
         torch.save(encode(images, args.autoencoder, device), cache)
-    latents, labels = torch.load(cache, weights_only=True), labels.repeat(2)
-    mean, std = latents.mean((0, 2, 3), keepdim=True), latents.std((0, 2, 3), keepdim=True)
+    data, labels = torch.load(cache, weights_only=True, mmap=True), labels.repeat(2)
+    latents, seen = data["latents"], data["seen"]
+    mean, std = statistics(latents)
     latents = (latents - mean) / std
 
-    model = initialize(LightningDiT(**EMBEDDED_NETWORK)).to(device)
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, latent std {std.flatten().tolist()}")
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("blocks")]
+    network = initialize(LightningDiT(**EMBEDDED_NETWORK))
+    if args.init:
+        continued(network, load_file(args.init))
+    model = Aligned(network, depth=len(network.blocks) // 2, features=seen.shape[-1]).to(device)
+    print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters, latent std {std.flatten().tolist()}")
+    matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.requires_grad and all(p is not m for m in matrices)]
-    muon = torch.optim.Muon(matrices, lr=args.lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    muon = Muon(matrices, lr=args.lr)
     adam = torch.optim.AdamW(others, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0)
     forward = torch.compile(model) if args.compile else model
-    average = Average(model, args.ema)
+    average = Average(network, args.ema)
     generator = torch.Generator().manual_seed(args.seed)
     checkpoint = Checkpoint(args.checkpoint, generator, model=model, average=average, muon=muon, adam=adam)
+    weights = torch.tensor([1.0, 1.0, args.align], device=device)
     step, started = checkpoint.load(), time.monotonic()
-    start, sums = step, torch.zeros(2)
+    start, recent = step, []
     while step < args.steps:
-        rate = args.lr * min(1.0, (step + 1) / 200, (args.steps - step) / args.decay)
+        rate = args.lr * min(1.0, (step + 1) / 100, (args.steps - step) / args.decay)
         for group in muon.param_groups + adam.param_groups:
             group["lr"] = rate
         part = torch.randint(0, len(latents), (args.batch,), generator=generator)
-        z, y = latents[part].to(device), labels[part].to(device)
-        velocity, cosine = loss_of(forward, z, y, generator, args.dropout, model.num_classes)
+        z, y, wanted = (x[part].to(device) for x in (latents, labels, seen))
+        found = losses(forward, z, y, wanted, generator, args.dropout, network.num_classes)
         muon.zero_grad()
         adam.zero_grad()
-        (velocity + cosine).backward()
+        found.dot(weights).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         muon.step()
         adam.step()
-        average.update(model, step)
+        average.update(network, step)
         step += 1
-        sums += torch.tensor([velocity.item(), cosine.item()])
-        if step % 200 == 0:
+        recent.append(found.detach())
+        if step % 100 == 0:
             rate = (step - start) * args.batch / (time.monotonic() - started)
-            velocity, cosine = (sums / 200).tolist()
+            velocity, cosine, features = torch.stack(recent).mean(0).tolist()
             print(
-                f"step {step}/{args.steps} velocity {velocity:.4f} cosine {cosine:.4f} {rate:.0f} pictures/s",
+                f"step {step}/{args.steps} velocity {velocity:.4f} cosine {cosine:.4f} features {features:.4f}"
+                f" {rate:.0f} pictures/s",
                 flush=True,
             )
-            sums.zero_()
+            recent.clear()
         checkpoint.save(step, force=step == args.steps)
     if args.out:
         final = average.model

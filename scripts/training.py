@@ -96,6 +96,16 @@ class Checkpoint:
         self.saved_at = time.monotonic()
 
 
+def statistics(latents):
+    """Mean and scale, each (1, C, 1, 1), by which latents (N, C, H, W) are normalised.
+
+    The scale goes with the square root of the standard deviation. Weak channels, which hold details, so stay weaker
+    than strong ones and emerge from the noise after them; over all channels the variance is 1.
+    """
+    mean, std = latents.mean((0, 2, 3), keepdim=True), latents.std((0, 2, 3), keepdim=True)
+    return mean, (std * std.mean()).sqrt()
+
+
 def export(model, path, metadata=None):
     """Write the weights of `model` as safetensors, floating-point numbers as float16."""
     state = {k: v.contiguous().cpu() for k, v in model.state_dict().items()}

@@ -118,6 +118,12 @@ def load_script(name):
 
 
 @pytest.fixture(scope="session")
+def script():
+    """A function from the name of a file in `scripts/` to its module."""
+    return load_script
+
+
+@pytest.fixture(scope="session")
 def layout():
     """`scripts/write_published_layout.py`."""
     return load_script("write_published_layout")

@@ -71,7 +71,8 @@ def test_every_option_composes_and_its_part_is_built(composed, target, group, op
         assert all(source.repo or source.path for source in sources)
     elif group == "prior":
         prior = configuration.build(config, "prior", device=torch.device("cpu"), autocast=torch.float32)
-        assert prior.image_size == config.prior.image_size
+        picture = prior.decode(torch.zeros(1, *prior.latent_shape))
+        assert picture.shape[2:] == (config.prior.image_size, config.prior.image_size)
         assert configuration.medium(config).channels == (2 if option == "circles" else 3)
     elif group == "target" and config.target._target_ == "equidiff_cli.target.timm_model":  # files: test_imagenet.py
         (source,) = configuration.sources(config, "target")

@@ -217,7 +217,7 @@ def test_cost_counts_successes_on_the_pngs(evaluation, again, folder):
     if good:
         assert found["cost.nfe"]["value"] == pytest.approx(sum(record["nfe"] for record in again.records) / good)
         assert found["cost.seconds"]["value"] == pytest.approx(summary["wall_seconds"] / good)
-        assert found["cost.nfe"]["null"] == (pytest.approx(3 / chance) if chance else None)
+        assert found["cost.nfe"]["null"] == (pytest.approx(6 / chance) if chance else None)
     else:
         assert "no sample is within 0.5" in found["cost.nfe"]["reason"]
     assert found["cost.memory"]["value"] == summary["peak_memory_mib"]

@@ -3,22 +3,16 @@
 from pathlib import Path
 
 from equidiff_cli.checks import one_of
-from equidiff_cli.prior import autoencoder, weights
+from equidiff_cli.prior import weights
 from equidiff_cli.prior.lightningdit import LightningDiT
+from equidiff_cli.prior.patches import PatchAutoencoder
 from equidiff_cli.prior.prior import Prior
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_NETWORK = dict(
-    input_size=8, patch_size=1, in_channels=8, hidden_size=256, depth=6, num_heads=4, num_classes=10
+    input_size=8, patch_size=1, in_channels=10, hidden_size=256, depth=6, num_heads=4, num_classes=10
 )
-EMBEDDED_AUTOENCODER = dict(
-    latent_channels=8,
-    block_out_channels=(32, 64, 128),
-    layers_per_block=1,
-    attention_levels=(),
-    sample_size=32,
-    norm_num_groups=8,
-)
+EMBEDDED_AUTOENCODER = dict(patch_size=4, latent_channels=10, width=128, depth=4)
 
 
 def embedded(*, image_size, solver, steps, shift, device, autocast):
@@ -35,7 +29,7 @@ def embedded(*, image_size, solver, steps, shift, device, autocast):
     mean, std = (state.pop(f"latents_{name}").float() for name in ("mean", "std"))
     network = weights.load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, "prior", network_file)
     state = weights.read(decoder_file, "prior")
-    decoder = weights.load(lambda: autoencoder.build(**EMBEDDED_AUTOENCODER), state, "prior", decoder_file)
+    decoder = weights.load(lambda: PatchAutoencoder(**EMBEDDED_AUTOENCODER), state, "prior", decoder_file)
     prior = Prior(
         network.to(device),
         decoder.to(device),

@@ -34,7 +34,7 @@ class Prior:
 
     Args:
         network: velocity network, `LightningDiT`.
-        decoder: `AutoencoderKL` of diffusers; latents -> pictures in [-1, 1].
+        decoder: `AutoencoderKL` of diffusers or what decodes like it; latents -> pictures in [-1, 1].
         mean, std: statistics of the latents, each (1, C, 1, 1).
         solver: "euler" or "heun".
         steps: solver steps T from noise to data.
@@ -56,18 +56,13 @@ class Prior:
         self.conditions = self._conditions(self.times)
         if autocast != torch.float32:  # what comes after the condition, whose embeddings stay float32
             for name, part in (*network.named_children(), *decoder.named_children()):
-                if name not in ("t_embedder", "y_embedder", "encoder", "quant_conv"):
+                if name not in ("t_embedder", "y_embedder", "encoder", "quant_conv", "analysis"):
                     keep_in(autocast, part)
 
     @property
     def latent_shape(self):
         """(C, H, W) of the latents."""
         return self.network.in_channels, self.network.input_size, self.network.input_size
-
-    @property
-    def image_size(self):
-        """Height and width of the pictures."""
-        return self.network.input_size * 2 ** (len(self.decoder.config.block_out_channels) - 1)
 
     @property
     def evaluations(self):

@@ -20,7 +20,7 @@ def prior():
 
 
 def test_shapes_and_records(prior):
-    assert prior.latent_shape == (2, 1, 1) and prior.image_size == 1 and prior.evaluations == 40
+    assert prior.latent_shape == (2, 1, 1) and prior.evaluations == 40
     assert prior.name == "circles" and list(prior.weights) == ["circles_flow.safetensors"]
     with pytest.raises(ValueError, match=r"prior\.image_size=32: use one of 1"):
         prior_of(image_size=32)

@@ -29,7 +29,6 @@ def noise_of(prior, n=3):
 
 def test_sizes(tiny_prior):
     assert tiny_prior.latent_shape == (4, 4, 4)
-    assert tiny_prior.image_size == 8
     assert tiny_prior.decode(noise_of(tiny_prior)).shape == (3, 3, 8, 8)
 
 
