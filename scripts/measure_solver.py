@@ -1,6 +1,7 @@
 """Measure how the quality of unguided samples depends on the solver, its steps and the shift of its time grid.
 
 python scripts/measure_solver.py --data FOLDER
+python scripts/measure_solver.py --data FOLDER --samples 250 "prior.solver=euler prior.steps=10" "prior.shift=1.0"
 """
 
 import argparse
@@ -22,6 +23,7 @@ def main():
     parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/cifar10.py)")
     parser.add_argument("--samples", type=int, default=2000, help="of every setting [%(default)s]")
     parser.add_argument("--cache", default="checkpoints/samples", help="where samples are kept [%(default)s]")
+    parser.add_argument("settings", nargs="*", help="what to measure, each in quotes [every solver and shift]")
     args = parser.parse_args()
     network = target.embedded("smallconv")
     real, _ = cifar10.load(args.data, "test")
@@ -32,7 +34,7 @@ def main():
     print(f"{args.samples} samples against as many test pictures\n")
     print("| setting | evaluations | Frechet distance | largest difference up to half of Nyquist, above |")
     print("|---|---|---|---|")
-    for overrides in solvers + shifts:
+    for overrides in [setting.split() for setting in args.settings] or solvers + shifts:
         prior = embedded_prior(overrides)
         pictures = samples(prior, args.samples, args.cache)
         found = distance(network, pictures, real_features)

@@ -11,18 +11,18 @@ from safetensors.torch import load_file, save_file
 from equidiff_cli.metrics import frechet, spectrum
 from equidiff_cli.prior.prior import NULL_STREAM, sample_seed
 
-CHUNK = 500  # pictures a file
+CHUNK = 250  # pictures a file
 
 
 @torch.no_grad()
 def samples(prior, count, cache):
     """The first `count` unguided samples of `prior`, (count, 3, H, W) uint8, the starting noises of `Prior.unguided`.
 
-    Every 500 pictures go into a file in the folder `cache`, and are read from there the next time.
+    Every 250 pictures go into a file in the folder `cache`, and are read from there the next time.
     """
     options = json.dumps([prior.weights, prior.step.__name__, prior.times.tolist()], sort_keys=True)
     key = hashlib.sha256(options.encode()).hexdigest()[:16]
-    files = {start: Path(cache) / f"{key}-{start}.safetensors" for start in range(0, count, CHUNK)}
+    files = {start: Path(cache) / f"{key}-{start}+{CHUNK}.safetensors" for start in range(0, count, CHUNK)}
     return torch.cat([_chunk(prior, start, file) for start, file in files.items()])[:count]
 
 
