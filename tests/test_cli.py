@@ -281,7 +281,7 @@ WRONG = {
     "batch as a word": (["run", "batch=many"], "batch=many: must be auto or a whole number at least 1"),
     "checkpoint": (
         ["run", "checkpoint=some"],
-        "checkpoint=some: must be auto, all, none or a whole number at least 0 and at most 10",
+        "checkpoint=some: must be auto, all, none or a whole number at least 0 and at most 5",
     ),
     "more than all": (["run", "checkpoint=11"], "checkpoint=11: must be auto, all, none or .* at most 10"),
     "no gradient": (["run", "gradient_steps=0"], "gradient_steps=0: must be all or a whole number at least 1 and at m"),
