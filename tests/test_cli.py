@@ -283,7 +283,7 @@ WRONG = {
         ["run", "checkpoint=some"],
         "checkpoint=some: must be auto, all, none or a whole number at least 0 and at most 5",
     ),
-    "more than all": (["run", "checkpoint=11"], "checkpoint=11: must be auto, all, none or .* at most 10"),
+    "more than all": (["run", "checkpoint=11"], "checkpoint=11: must be auto, all, none or .* at most 5"),
     "no gradient": (["run", "gradient_steps=0"], "gradient_steps=0: must be all or a whole number at least 1 and at m"),
     "negative seed": (["run", "seed=-1"], "seed=-1: must be a whole number at least 0"),
     "cutoff": (["run", "filter.cutoff=1.5"], "filter.cutoff=1.5: must be a number above 0 and at most 1"),

@@ -184,8 +184,8 @@ def test_diversity_in_pixels(evaluation, again):
 def test_realism_of_the_noise(evaluation, again):
     found = metrics_of(evaluation)
     squared = again.latents["z_start"].double().flatten(1).square().sum(1).numpy()
-    assert found["realism.typicality"]["value"] == pytest.approx(np.mean(squared) / 512, rel=1e-6)
-    tails = 2 * np.minimum(stats.chi2.cdf(squared, 512), stats.chi2.sf(squared, 512))
+    assert found["realism.typicality"]["value"] == pytest.approx(np.mean(squared) / 640, rel=1e-6)
+    tails = 2 * np.minimum(stats.chi2.cdf(squared, 640), stats.chi2.sf(squared, 640))
     assert [row["tail"] for row in evaluation["per_sample"]] == pytest.approx(tails.tolist(), rel=1e-5)
     likelihood = found["realism.likelihood"]
     assert likelihood["samples"] == 2 and likelihood["low"] < likelihood["value"] < likelihood["high"]
