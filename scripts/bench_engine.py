@@ -20,7 +20,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from equidiff_cli.commands.run import null_spread
 from equidiff_cli.invariants import Step, evaluate
-from equidiff_cli.prior import sampler
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.prior import keep_in, sample_seed
 
@@ -28,7 +27,7 @@ NEVER = 1e-30  # a threshold that no sample reaches
 
 
 def step_over_its_parts(bench):
-    """(a) One optimisation step over T (forwards and one input-backward of the network) + decoder + target."""
+    """(a) One optimisation step over its evaluations (forwards, one input-backward) + decoder + target."""
     prior, invariance, steps = bench.prior, bench.invariance, bench.steps
     z = bench.noise(bench.batch)
     with torch.no_grad():
@@ -71,8 +70,8 @@ def step_over_its_parts(bench):
     )
     rest = times["decoder"] + times["target"]
     model = {
-        "recomputed": steps * (2 * times["forward"] + times["backward"]) + rest,
-        "kept": steps * (times["forward"] + times["backward"]) + rest,
+        "recomputed": prior.evaluations * (2 * times["forward"] + times["backward"]) + rest,
+        "kept": prior.evaluations * (times["forward"] + times["backward"]) + rest,
     }
     return {f"step over its parts, {name}": times[name] / model[name] for name in model}, times
 
@@ -131,7 +130,7 @@ def loop_over_naive(bench):
         optimizer.zero_grad()
         z = z0
         for i, dt in enumerate(prior.times.diff().tolist()):
-            z = checkpoint(sampler.euler, prior.velocity, z, i, dt, use_reentrant=False)
+            z = checkpoint(prior.step, prior.velocity, z, i, dt, use_reentrant=False)
             with torch.no_grad():
                 prior.decode(z).cpu()
         x = prior.decode(z)

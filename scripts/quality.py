@@ -40,7 +40,7 @@ def _chunk(prior, start, file):
 
 @torch.no_grad()
 def decoded_noise(prior, count):
-    """What the decoder makes of Gaussian latents, (count, 3, H, W) uint8: no prior at all."""
+    """What the decoder makes of the prior's starting noise, (count, 3, H, W) uint8: no prior at all."""
     noise = torch.randn(count, *prior.latent_shape, generator=torch.Generator().manual_seed(0))
     pictures = torch.cat([prior.decode(part.to(prior.device)).cpu() for part in noise.split(250)])
     return (pictures * 255).round().byte()

@@ -47,7 +47,7 @@ def psnr(model, images, device):
 
 def main():
     parser = arguments(__doc__, "checkpoints/autoencoder.pt")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--features", type=float, default=0.05, help="weight of the distance of features")
@@ -69,6 +69,7 @@ def main():
     classifier = target.embedded("smallresnet").model.to(device)
     optimizer = torch.optim.AdamW(model.refine.parameters(), betas=(0.9, 0.99), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, args.steps, pct_start=0.1, cycle_momentum=False)
+    decode = torch.compile(model.decode) if args.compile else model.decode
     average = Average(model, 0.99)
     generator = torch.Generator().manual_seed(args.seed)
     checkpoint = Checkpoint(
@@ -82,7 +83,7 @@ def main():
         z = model.encode(x)
         z = z + level.to(device) * scale * torch.randn(z.shape, generator=generator).to(device)
         with autocast(device):
-            decoded = model.decode(z).sample.float()
+            decoded = decode(z).sample.float()
             features = feature_distance(classifier, x, decoded)
         error = F.l1_loss(decoded, x)
         optimizer.zero_grad()

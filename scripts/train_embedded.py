@@ -2,9 +2,10 @@
 
     python scripts/train_embedded.py --data FOLDER --recipe cpu
 
-What is finished is not done again, and what was stopped goes on from its checkpoint: start the same command again. The
-recipe `cpu` spends what the shipped prior took in all, some hours of two cores, without its detours (see the model
-card); `cuda` is longer, for one data-centre GPU. Neither has been run as a whole yet.
+The classifiers come first: both parts read `smallresnet` from the package. What is finished is not done again, and what
+was stopped goes on from its checkpoint: start the same command again. The recipe `cpu` spends what the shipped prior
+took in all, some hours of two cores, without its detours (see the model card); `cuda` is longer, for one data-centre
+GPU. Neither has been run as a whole yet.
 """
 
 import argparse
@@ -21,7 +22,7 @@ RECIPES = {  # name: options of each training script
     },
     "cuda": {
         "autoencoder": "--steps 20000 --batch 128",
-        "prior": "--steps 80000 --decay 25000 --batch 256 --ema 0.9995 --dropout 0.3 --compile",
+        "prior": "--steps 80000 --decay 25000 --batch 256 --ema 0.9995 --compile",
     },
 }
 

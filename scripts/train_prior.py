@@ -10,6 +10,7 @@ learning rate is constant until the last `--decay` steps and then falls to zero,
 checkpoint taken before. With `--init` it goes on from finished weights.
 """
 
+import os
 import time
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from equidiff_cli import target
 from equidiff_cli.prior.build import EMBEDDED_AUTOENCODER, EMBEDDED_NETWORK
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.patches import PatchAutoencoder
+from equidiff_cli.prior.weights import sha256
 
 CHUNK = 500  # pictures encoded at once
 
@@ -35,7 +37,7 @@ def encode(images, path, device):
     """What training needs to know of (N, 3, 32, 32) uint8 pictures and, after them, of their mirror images.
 
     Returns:
-        latents: means, (2N, C, 8, 8).
+        latents: of the autoencoder, (2N, C, 8, 8).
         seen: features of `smallresnet` after its third stage, (2N, 16, 256) float16, on a grid of 4 x 4.
     """
     model = PatchAutoencoder(**EMBEDDED_AUTOENCODER)
@@ -132,9 +134,10 @@ def main():
     device = prepare(args)
 
     images, labels = cifar10.load(args.data, "train")
-    cache = Path(args.checkpoint).with_suffix(".latents.pt")
+    cache = Path(args.checkpoint).with_suffix(f".{sha256(Path(args.autoencoder))[:16]}.latents.pt")
     if not cache.exists():
-        torch.save(encode(images, args.autoencoder, device), cache)
+        torch.save(encode(images, args.autoencoder, device), cache.with_suffix(".part"))
+        os.replace(cache.with_suffix(".part"), cache)
     data, labels = torch.load(cache, weights_only=True, mmap=True), labels.repeat(2)
     latents, seen = data["latents"], data["seen"]
     mean, std = statistics(latents)

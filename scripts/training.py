@@ -111,5 +111,7 @@ def export(model, path, metadata=None):
     state = {k: v.contiguous().cpu() for k, v in model.state_dict().items()}
     weights = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, path, metadata=metadata)
+    beside = Path(path).with_suffix(".part")
+    save_file(weights, beside, metadata=metadata)
+    os.replace(beside, path)
     print(f"wrote {path}: {sum(v.numel() for v in weights.values()) / 1e6:.2f} M numbers")

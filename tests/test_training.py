@@ -32,6 +32,7 @@ def test_orthogonalising_brings_all_singular_values_near_one(muon, shape):
     assert torch.cosine_similarity(muon.orthogonalize(matrix).flatten(), (u @ v).flatten(), dim=0) > 0.97
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with")
 @pytest.mark.parametrize("shape", [(24, 60), (60, 24)])
 def test_muon_steps_as_that_of_torch(muon, shape):
     generator = torch.Generator().manual_seed(0)

@@ -65,7 +65,10 @@ class PatchAutoencoder(nn.Module):
 
     @torch.no_grad()
     def fit(self, x):
-        """Set the linear maps to the principal components of the patches of pictures x (N, 3, H, W)."""
+        """Set the linear maps to the principal components of patches of pictures x (N, 3, H, W).
+
+        The network that refines adds nothing until it is trained.
+        """
         channels, p = self.analysis.out_channels, self.patch_size
         patches = F.unfold(x, p, stride=p).mT.flatten(0, 1)  # (N * T, 3 * p * p), ordered as `pixel_shuffle` wants it
         mean = patches.mean(0)

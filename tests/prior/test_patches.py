@@ -53,6 +53,10 @@ def test_all_components_give_the_picture_back(pictures):
 def test_what_refines_looks_at_the_neighbours(pictures):
     torch.manual_seed(0)
     model = PatchAutoencoder(latent_channels=6, width=8, depth=1)
+    for block in model.refine.modules():  # group norms couple all positions
+        for name, part in block.named_children():
+            if isinstance(part, torch.nn.GroupNorm):
+                setattr(block, name, torch.nn.Identity())
     with torch.no_grad():
         z = model.encode(pictures[:2])
         other = z.clone()
