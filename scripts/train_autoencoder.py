@@ -16,18 +16,20 @@ import torch.nn.functional as F
 from training import Average, Checkpoint, arguments, autocast, export, prepare, statistics
 
 from equidiff_cli import target
-from equidiff_cli.classifiers import MEAN, STD
 from equidiff_cli.prior.build import EMBEDDED_AUTOENCODER
 from equidiff_cli.prior.patches import PatchAutoencoder
 
 
-def feature_distance(network, x, y):
-    """Mean squared distance of the unit features at three depths of `network`, of pictures x and y in [-1, 1]."""
-    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (MEAN, STD))
-    options = dict(indices=(0, 1, 2), intermediates_only=True, stop_early=True)
+def feature_distance(classifier, x, y):
+    """Mean squared distance of the unit features at three depths of a `Target`, of pictures x and y in [-1, 1]."""
+
+    def features(pictures):
+        seen = classifier.transform((pictures + 1) / 2)
+        return classifier.model.forward_intermediates(seen, indices=(0, 1, 2), intermediates_only=True, stop_early=True)
+
     with torch.no_grad():
-        wanted = network.forward_intermediates(((x + 1) / 2 - mean) / std, **options)
-    found = network.forward_intermediates(((y + 1) / 2 - mean) / std, **options)
+        wanted = features(x)
+    found = features(y)
     return sum(
         (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1).mean()
         for a, b in zip(found, wanted, strict=True)
@@ -66,7 +68,8 @@ def main():
     print(f"linear maps alone: {psnr(model, held_out, device):.2f} dB")
     model.analysis.requires_grad_(False)
     model.synthesis.requires_grad_(False)
-    classifier = target.embedded("smallresnet").model.to(device)
+    classifier = target.embedded("smallresnet")
+    classifier.model.to(device)
     optimizer = torch.optim.AdamW(model.refine.parameters(), betas=(0.9, 0.99), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, args.steps, pct_start=0.1, cycle_momentum=False)
     decode = torch.compile(model.decode) if args.compile else model.decode

@@ -94,6 +94,8 @@ def continued(network, state):
     """Fill in the weights of `state` where they fit; layers for other latents keep the values they have."""
     mine = network.state_dict()
     fitting = {name: tensor for name, tensor in state.items() if name in mine and tensor.shape == mine[name].shape}
+    if not any(name.startswith("blocks.") for name in fitting):
+        raise ValueError("--init: none of these weights fits a block of the network")
     network.load_state_dict(fitting, strict=False)
     print(f"not continued: {', '.join(sorted(mine.keys() - fitting.keys())) or 'none'}")
 

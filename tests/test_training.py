@@ -102,11 +102,13 @@ def train(module, folder, out, *options, checkpoint="autoencoder.pt"):
         module.main()
 
 
-def test_the_autoencoder_keeps_its_linear_maps_and_learns_to_refine(autoencoder):
-    state = load_file(autoencoder)
-    PatchAutoencoder(**EMBEDDED_AUTOENCODER).load_state_dict(state)
-    rows = state["analysis.weight"].flatten(1).float()
-    torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)), atol=2e-3, rtol=0)
+def test_the_autoencoder_keeps_its_linear_maps_and_learns_to_refine(script, folder, autoencoder):
+    state, model = load_file(autoencoder), PatchAutoencoder(**EMBEDDED_AUTOENCODER)
+    model.load_state_dict(state)
+    some = script("cifar10").load(folder, "train")[0][:-1000] / 127.5 - 1
+    model.fit(torch.cat([some, some.flip(-1)]))
+    for name in ("analysis.weight", "analysis.bias", "synthesis.weight", "synthesis.bias"):
+        assert torch.equal(state[name], model.state_dict()[name].half()), name
     assert state["refine.0.weight"].isfinite().all() and state["refine.7.weight"].abs().max() > 0
 
 
@@ -141,25 +143,26 @@ def test_training_goes_on_from_weights_as_far_as_they_fit(train_prior, capsys):
     train_prior.continued(network, former.state_dict())
     assert torch.equal(network.blocks[1].attn.qkv.weight, former.blocks[1].attn.qkv.weight)
     assert torch.equal(network.x_embedder.proj.weight, before)
+    with pytest.raises(ValueError, match="--init: none of these weights fits"):
+        train_prior.continued(network, {"blocks.0.attn.qkv.weight": torch.zeros(1)})
     assert "final_layer.linear.bias, final_layer.linear.weight, x_embedder.proj.weight" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("recipe", ["cpu", "cuda"])
-def test_one_command_runs_what_is_not_finished(script, folder, autoencoder, monkeypatch, recipe, tmp_path):
-    module, ran = script("train_embedded"), []
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "autoencoder.safetensors").write_bytes(autoencoder.read_bytes())
-    monkeypatch.setattr("sys.argv", ["train", "--data", str(folder), "--recipe", recipe, "--out", str(out)])
+def test_one_command_runs_what_is_not_finished_with_options_its_scripts_know(script, monkeypatch, recipe, tmp_path):
+    module, ran, out = script("train_embedded"), [], tmp_path / "out"
+    monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
     monkeypatch.setattr(module.subprocess, "run", lambda command, check: ran.append(command))
     module.main()
-    assert [next(word for word in command if word.endswith(".py")).split("/")[-1] for command in ran] == [
-        "train_prior.py"
-    ]
-    options = dict(zip(ran[0], ran[0][1:], strict=False))
+    for command, name in zip(ran, ("train_autoencoder", "train_prior"), strict=True):
+        assert command[1].endswith(f"{name}.py")
+        monkeypatch.setattr("sys.argv", command[1:])
+        with pytest.raises(FileNotFoundError, match="--data="):  # past the options, there are no pictures
+            script(name).main()
+    options = dict(zip(ran[1], ran[1][1:], strict=False))
     assert options["--autoencoder"] == str(out / "autoencoder.safetensors")
     assert options["--out"] == str(out / "lightningdit.safetensors")
-    with pytest.MonkeyPatch.context() as patch:  # the options are known to the script; the folder is not there
-        patch.setattr("sys.argv", [word.replace(str(folder), str(tmp_path / "none")) for word in ran[0][1:]])
-        with pytest.raises(FileNotFoundError, match="--data="):
-            script("train_prior").main()
+    (out / "autoencoder.safetensors").touch()
+    monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
+    module.main()
+    assert ran[2:] == ran[1:2], "the autoencoder is finished"

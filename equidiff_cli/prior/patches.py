@@ -34,7 +34,7 @@ class PatchAutoencoder(nn.Module):
         width, depth: channels and residual blocks of the network that refines.
     """
 
-    def __init__(self, patch_size=4, latent_channels=10, width=128, depth=4):
+    def __init__(self, *, patch_size, latent_channels, width, depth):
         super().__init__()
         self.patch_size, self.recompute = patch_size, False
         self.analysis = nn.Conv2d(3, latent_channels, patch_size, stride=patch_size)

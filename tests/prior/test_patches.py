@@ -22,7 +22,7 @@ def patches(x):
 
 @pytest.mark.parametrize("channels", [1, 10, 47])
 def test_the_error_is_the_variance_of_the_components_left_out(pictures, channels):
-    model = PatchAutoencoder(latent_channels=channels, width=8, depth=1)
+    model = PatchAutoencoder(patch_size=4, latent_channels=channels, width=8, depth=1)
     model.fit(pictures)
     with torch.no_grad():
         decoded = model.decode(model.encode(pictures)).sample
@@ -32,7 +32,7 @@ def test_the_error_is_the_variance_of_the_components_left_out(pictures, channels
 
 
 def test_latents_are_uncorrelated_centred_and_ordered_by_their_variance(pictures):
-    model = PatchAutoencoder(latent_channels=6, width=8, depth=1)
+    model = PatchAutoencoder(patch_size=4, latent_channels=6, width=8, depth=1)
     model.fit(pictures)
     with torch.no_grad():
         z = model.encode(pictures).movedim(1, -1).flatten(0, 2).double().numpy()
@@ -42,7 +42,7 @@ def test_latents_are_uncorrelated_centred_and_ordered_by_their_variance(pictures
 
 
 def test_all_components_give_the_picture_back(pictures):
-    model = PatchAutoencoder(latent_channels=48, width=8, depth=1)
+    model = PatchAutoencoder(patch_size=4, latent_channels=48, width=8, depth=1)
     model.fit(pictures)
     with torch.no_grad():
         z = model.encode(pictures)
@@ -52,7 +52,7 @@ def test_all_components_give_the_picture_back(pictures):
 
 def test_what_refines_looks_at_the_neighbours(pictures):
     torch.manual_seed(0)
-    model = PatchAutoencoder(latent_channels=6, width=8, depth=1)
+    model = PatchAutoencoder(patch_size=4, latent_channels=6, width=8, depth=1)
     for block in model.refine.modules():  # group norms couple all positions
         for name, part in block.named_children():
             if isinstance(part, torch.nn.GroupNorm):
@@ -67,7 +67,7 @@ def test_what_refines_looks_at_the_neighbours(pictures):
 
 def test_recomputing_keeps_less_and_changes_no_gradient():
     torch.manual_seed(0)
-    model = PatchAutoencoder(latent_channels=10, width=8, depth=6).requires_grad_(False)
+    model = PatchAutoencoder(patch_size=4, latent_channels=10, width=8, depth=6).requires_grad_(False)
     z = torch.randn(8, 10, 8, 8, requires_grad=True)
 
     def gradient():
