@@ -5,7 +5,9 @@
 The linear maps are the principal components of the training patches and stay as they are, so the latents are known
 before any training. What refines the decoded picture is trained for the mean absolute error of pixels and for the
 distance of the features that `smallresnet` has of it (Zhang et al. 2018, arXiv:1801.03924). Half of the latents are
-disturbed, because those that the prior draws are not exact either; without it every patch shows its own error.
+disturbed, because those that the prior draws are not exact either; without it every patch shows its own error. What
+the components leave out can only be guessed, and pixel by pixel the best guess is a blur: so every picture also has to
+keep the power it had at each spatial frequency.
 """
 
 import time
@@ -13,11 +15,15 @@ import time
 import cifar10
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from training import Average, Checkpoint, arguments, autocast, export, prepare, statistics
 
 from equidiff_cli import target
+from equidiff_cli.metrics.spectrum import radial
 from equidiff_cli.prior.build import EMBEDDED_AUTOENCODER
 from equidiff_cli.prior.patches import PatchAutoencoder
+
+QUANTUM = 1 / (12 * 255**2)  # power of the rounding to 8 bits, at every frequency
 
 
 def feature_distance(classifier, x, y):
@@ -34,6 +40,12 @@ def feature_distance(classifier, x, y):
         (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1).mean()
         for a, b in zip(found, wanted, strict=True)
     )
+
+
+def spectral_distance(x, y):
+    """Mean distance of the logarithms of the radial power spectra of pictures x and y in [-1, 1], each with its own."""
+    (_, a), (_, b) = (radial((pictures + 1) / 2) for pictures in (x, y))
+    return ((a + QUANTUM).log() - (b + QUANTUM).log()).abs().mean().float()
 
 
 @torch.no_grad()
@@ -53,6 +65,8 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--features", type=float, default=0.05, help="weight of the distance of features")
+    parser.add_argument("--spectrum", type=float, default=0.01, help="weight of the distance of spectra")
+    parser.add_argument("--init", help="go on from these weights")
     parser.add_argument("--noise", type=float, default=0.2, help="largest disturbance, of normalised latents")
     args = parser.parse_args()
     device = prepare(args)
@@ -63,9 +77,11 @@ def main():
     model = PatchAutoencoder(**EMBEDDED_AUTOENCODER).to(device)
     some = images[:10000] / 127.5 - 1
     model.fit(torch.cat([some, some.flip(-1)]).to(device))
+    if args.init:
+        model.load_state_dict({name: tensor.float() for name, tensor in load_file(args.init).items()})
     _, scale = statistics(model.encode(some.to(device)).detach())
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
-    print(f"linear maps alone: {psnr(model, held_out, device):.2f} dB")
+    print(f"before training: {psnr(model, held_out, device):.2f} dB")
     model.analysis.requires_grad_(False)
     model.synthesis.requires_grad_(False)
     classifier = target.embedded("smallresnet")
@@ -88,20 +104,18 @@ def main():
         with autocast(device):
             decoded = decode(z).sample.float()
             features = feature_distance(classifier, x, decoded)
-        error = F.l1_loss(decoded, x)
+        error, spectra = F.l1_loss(decoded, x), spectral_distance(x, decoded)
         optimizer.zero_grad()
-        (error + args.features * features).backward()
+        (error + args.features * features + args.spectrum * spectra).backward()
         torch.nn.utils.clip_grad_norm_(model.refine.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         average.update(model, step)
         step += 1
         if step % 250 == 0:
-            print(
-                f"step {step}/{args.steps} error {error.item():.4f} features {features.item():.4f}"
-                f" held out {psnr(average.model, held_out, device):.2f} dB {time.monotonic() - started:.0f} s",
-                flush=True,
-            )
+            found = f"error {error.item():.4f} features {features.item():.4f} spectra {spectra.item():.3f}"
+            quality, seconds = psnr(average.model, held_out, device), time.monotonic() - started
+            print(f"step {step}/{args.steps} {found} held out {quality:.2f} dB {seconds:.0f} s", flush=True)
         checkpoint.save(step, force=step == args.steps)
     if args.out:
         export(average.model, args.out)

@@ -1,4 +1,4 @@
-"""Make the embedded prior anew with one command: the autoencoder, the prior, their figures.
+"""Make the embedded prior anew with one command: the autoencoder, a weaker prior, and the prior it guides.
 
     python scripts/train_embedded.py --data FOLDER --recipe cpu
 
@@ -15,28 +15,33 @@ from pathlib import Path
 
 from equidiff_cli.prior.build import EMBEDDED
 
-RECIPES = {  # name: options of each training script
+RECIPES = {  # name: the file that each training leaves, its script and options; {file} is what another one left
     "cpu": {
-        "autoencoder": "--steps 1000",
-        "prior": "--steps 4800 --decay 1500 --ema 0.99 --compile",
+        "autoencoder": "train_autoencoder.py --steps 1300",
+        "weaker": "train_prior.py --autoencoder {autoencoder} --no-coupling --dropout 0.5"
+        " --steps 4800 --decay 1500 --ema 0.99 --compile",
+        "lightningdit": "train_prior.py --autoencoder {autoencoder} --init {weaker} --weaker {weaker}"
+        " --steps 900 --decay 250 --ema 0.99 --compile",
     },
     "cuda": {
-        "autoencoder": "--steps 20000 --batch 128",
-        "prior": "--steps 80000 --decay 25000 --batch 256 --ema 0.9995 --compile",
+        "autoencoder": "train_autoencoder.py --steps 20000 --batch 128",
+        "weaker": "train_prior.py --autoencoder {autoencoder} --no-coupling --dropout 0.5"
+        " --steps 20000 --decay 5000 --batch 256 --ema 0.9995 --compile",
+        "lightningdit": "train_prior.py --autoencoder {autoencoder} --init {weaker} --weaker {weaker}"
+        " --steps 60000 --decay 20000 --batch 256 --ema 0.9995 --compile",
     },
 }
 
 
-def commands(recipe, data, out, checkpoints):
+def commands(recipe, data, out):
     """The command lines of `recipe`, by the file that each leaves in the folder `out`."""
-    files = {"autoencoder": out / "autoencoder.safetensors", "prior": out / "lightningdit.safetensors"}
+    files = {name: out / f"{name}.safetensors" for name in RECIPES[recipe]}
     made = {}
-    for part, options in RECIPES[recipe].items():
-        script = Path(__file__).parent / f"train_{part}.py"
-        words = [script, "--data", data, "--checkpoint", checkpoints / f"{recipe}_{part}.pt", *options.split()]
-        if part == "prior":
-            words += ["--autoencoder", files["autoencoder"]]
-        made[files[part]] = [sys.executable, *map(str, words), "--out", str(files[part])]
+    for name, line in RECIPES[recipe].items():
+        script, *options = line.split()
+        options = [option.format(**files) for option in options]
+        words = [Path(__file__).with_name(script), "--data", data, "--checkpoint", out / f"{name}.pt", *options]
+        made[files[name]] = [sys.executable, *map(str, words), "--out", str(files[name])]
     return made
 
 
@@ -46,10 +51,11 @@ def main():
     parser.add_argument("--recipe", choices=RECIPES, required=True)
     parser.add_argument("--out", type=Path, default=Path("checkpoints/embedded"), help="folder [%(default)s]")
     args = parser.parse_args()
-    for file, command in commands(args.recipe, args.data, args.out, args.out).items():
+    for file, command in commands(args.recipe, args.data, args.out).items():
         if not file.exists():
             subprocess.run(command, check=True)
-    print(f"copy {args.out}/*.safetensors to {EMBEDDED}, then: python scripts/measure_embedded.py --data {args.data}")
+    print(f"copy autoencoder and lightningdit from {args.out} to {EMBEDDED}")
+    print(f"and see what it is like: python scripts/measure_embedded.py --data {args.data}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,13 @@ an average of the weights. In the middle of the network the tokens also have to 
 clean picture (Yu et al. 2025, arXiv:2410.06940). Matrices are trained with Muon, everything else with AdamW. The
 learning rate is constant until the last `--decay` steps and then falls to zero, so a training can be prolonged from a
 checkpoint taken before. With `--init` it goes on from finished weights.
+
+The starting noise of a picture carries features of it (`coupling.py`). With `--weaker` and `--guidance` the network
+learns its own velocity guided away from that of a weaker network, as if guidance were used when sampling (Tang et al.
+2025, arXiv:2502.12154; Karras et al. 2024, arXiv:2406.02507).
 """
 
+import argparse
 import os
 import time
 from pathlib import Path
@@ -17,6 +22,7 @@ from pathlib import Path
 import cifar10
 import torch
 import torch.nn.functional as F
+from coupling import blocks, carriers, coupled, gaussianized
 from muon import Muon
 from safetensors.torch import load_file
 from torch import nn
@@ -100,17 +106,43 @@ def continued(network, state):
     print(f"not continued: {', '.join(sorted(mine.keys() - fitting.keys())) or 'none'}")
 
 
-def losses(forward, z, y, seen, generator, dropout, null):
+def without_classes(path, device, compiled):
+    """The network with the weights in `path` as a function (x, t) -> velocity of the null class."""
+    state = {name: tensor.float() for name, tensor in load_file(path).items() if not name.startswith("latents_")}
+    network = LightningDiT(**EMBEDDED_NETWORK)
+    network.load_state_dict(state)
+    network.to(device).requires_grad_(False).eval()
+    forward = torch.compile(network) if compiled else network
+    return lambda x, t: forward(x, t, torch.full((len(x),), network.num_classes, device=device))
+
+
+def draw(z, y, coupling, dropout, null, generator):
+    """Noise for the latents z (N, C, H, W), times (N,) in (0, 1), and the labels y (N,) of which a share is dropped.
+
+    `coupling` holds what `coupled` asks for, the channels and what the noise is to tell; None: noise tells nothing.
+    """
+    noise = torch.randn(z.shape, generator=generator)
+    if coupling is not None:
+        noise = coupled(noise, *coupling, generator)
+    t = torch.randn(len(z), generator=generator).sigmoid()
+    return noise, t, y.masked_fill(torch.rand(len(z), generator=generator) < dropout, null)
+
+
+def losses(forward, z, noise, t, y, seen, weaker=None, guidance=0.0):
     """Velocity loss and cosine loss on the straight path from noise to the latents z (N, C, H, W), and the distance
-    between what the head tells and what was seen on the grid of 4 x 4, as one minus the cosine."""
-    noise = torch.randn(z.shape, generator=generator).to(z.device)
-    t = torch.randn(len(z), generator=generator).sigmoid().to(z.device)
-    dropped = (torch.rand(len(z), generator=generator) < dropout).to(z.device)
+    between what the head tells and what was seen on the grid of 4 x 4, as one minus the cosine.
+
+    With `weaker`, (x, t) -> velocity, the velocity to learn is moved by `guidance` times what the network has over it.
+    Where that is learnt, it is the velocity of guidance with scale 1 / (1 - `guidance`).
+    """
     x = torch.lerp(noise, z, t[:, None, None, None])
     kernels = [SDPBackend.MATH] if z.device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
     with autocast(z.device), sdpa_kernel(kernels):  # on a CPU plain products are faster, their backward most of all
-        v, told = forward(x, t, y.masked_fill(dropped, null))
-    v, target = v.float(), z - noise
+        v, told = forward(x, t, y)
+        v, target = v.float(), z - noise
+        if weaker is not None:
+            with torch.no_grad():
+                target = target + guidance * (v - weaker(x, t).float())
     grid = seen.float().unflatten(1, (4, 4)).repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1, 2)
     return torch.stack(
         [
@@ -128,15 +160,20 @@ def main():
     parser.add_argument("--decay", type=int, default=1500, help="steps over which the learning rate falls to zero")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--dropout", type=float, default=0.5, help="share of labels replaced by the null class")
+    parser.add_argument("--dropout", type=float, default=0.9, help="share of labels replaced by the null class")
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--align", type=float, default=0.5, help="weight of what the head tells")
     parser.add_argument("--init", help="go on from these weights, as far as they fit")
+    parser.add_argument("--weaker", help="weights of a network to be guided away from")
+    parser.add_argument("--guidance", type=float, default=0.6, help="by `--weaker`, below 1 [%(default)s]")
+    parser.add_argument("--coupling", action=argparse.BooleanOptionalAction, default=True, help="see coupling.py [yes]")
     args = parser.parse_args()
+    if not 0 <= args.guidance < 1:
+        parser.error(f"--guidance={args.guidance}: at least 0 and below 1")
     device = prepare(args)
 
     images, labels = cifar10.load(args.data, "train")
-    cache = Path(args.checkpoint).with_suffix(f".{sha256(Path(args.autoencoder))[:16]}.latents.pt")
+    cache = Path(args.checkpoint).with_name(f"{sha256(Path(args.autoencoder))[:16]}.latents.pt")
     if not cache.exists():
         torch.save(encode(images, args.autoencoder, device), cache.with_suffix(".part"))
         os.replace(cache.with_suffix(".part"), cache)
@@ -144,11 +181,15 @@ def main():
     latents, seen = data["latents"], data["seen"]
     mean, std = statistics(latents)
     latents = (latents - mean) / std
+    channels = carriers(latents)
+    facts = gaussianized(seen.mean(1), blocks(latents[:1, channels]).numel())
 
+    torch.manual_seed(args.seed)  # encoding drew numbers, if it had to be done
     network = initialize(LightningDiT(**EMBEDDED_NETWORK))
     if args.init:
         continued(network, load_file(args.init))
     model = Aligned(network, depth=len(network.blocks) // 2, features=seen.shape[-1]).to(device)
+    weaker = without_classes(args.weaker, device, args.compile) if args.weaker else None
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters, latent std {std.flatten().tolist()}")
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.requires_grad and all(p is not m for m in matrices)]
@@ -166,8 +207,11 @@ def main():
         for group in muon.param_groups + adam.param_groups:
             group["lr"] = rate
         part = torch.randint(0, len(latents), (args.batch,), generator=generator)
-        z, y, wanted = (x[part].to(device) for x in (latents, labels, seen))
-        found = losses(forward, z, y, wanted, generator, args.dropout, network.num_classes)
+        z, y, wanted = latents[part], labels[part], seen[part]
+        coupling = (channels, facts[part]) if args.coupling else None
+        noise, t, y = draw(z, y, coupling, args.dropout, network.num_classes, generator)
+        batch = (x.to(device) for x in (z, noise, t, y, wanted))
+        found = losses(forward, *batch, weaker, args.guidance)
         muon.zero_grad()
         adam.zero_grad()
         found.dot(weights).backward()

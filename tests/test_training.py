@@ -1,6 +1,7 @@
 """The training scripts: their parts against other means, and whole short trainings on pictures made here."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -65,6 +66,66 @@ def test_the_statistics_keep_the_order_of_the_channels_and_the_variance_at_one(s
     variances = ((z - mean) / scale).var((0, 2, 3))
     assert variances.mean() == pytest.approx(1, rel=0.01)
     torch.testing.assert_close(variances / variances[1], torch.tensor([4.0, 1.0, 0.25]), rtol=0.05, atol=0)
+
+
+def test_features_become_normal_and_keep_what_they_tell(script):
+    generator = torch.Generator().manual_seed(0)
+    groups = torch.randint(0, 3, (6000,), generator=generator)
+    centres = torch.randn(3, 8, generator=generator) * 5
+    x = script("coupling").gaussianized(centres[groups] + torch.randn(6000, 8, generator=generator), count=3)
+    torch.testing.assert_close(x.mean(0), torch.zeros(3), atol=0.02, rtol=0)
+    torch.testing.assert_close(torch.cov(x.T), torch.eye(3), atol=0.05, rtol=0)
+    directions = torch.nn.functional.normalize(torch.randn(3, 50, generator=generator), dim=0)
+    fourth = (x @ directions).pow(4).mean(0)
+    assert fourth.min() > 2.7 and fourth.max() < 3.3, "3 for a normal law; 1.0 to 1.6 for such clusters"
+    distances = torch.cdist(x, x).fill_diagonal_(torch.inf)
+    assert (groups[distances.argmin(1)] == groups).float().mean() > 0.95
+
+
+def test_the_weakest_channels_carry_features(script):
+    coupling = script("coupling")
+    scale = torch.tensor([3.0, 1.0, 0.2, 2.0, 0.5, 0.3])[:, None, None]
+    fine = torch.ones(8, 8) * torch.tensor([1.0, -1.0]).repeat(4) * 9  # gone in the means over squares
+    z = torch.randn(300, 6, 8, 8) * scale
+    z[:, 4] += fine * torch.randn(300, 1, 1)
+    assert coupling.carriers(z).tolist() == [2, 5, 4, 1]
+
+
+def test_coupled_noise_is_white_noise_that_tells_the_features(script):
+    coupling, generator = script("coupling"), torch.Generator().manual_seed(0)
+    noise, facts = torch.randn(4000, 6, 8, 8, generator=generator), torch.randn(4000, 16, generator=generator)
+    channels = torch.tensor([2, 5, 4, 1])
+    told = coupling.coupled(noise, channels, facts, generator)
+    assert torch.equal(told[:, [0, 3]], noise[:, [0, 3]])
+    sample = told[:, 1:3, :4, :4].flatten(1)  # two channels that tell, one square of each
+    torch.testing.assert_close(torch.cov(sample.T), torch.eye(32), atol=0.1, rtol=0)
+    means = told[:, channels].unfold(2, 4, 4).unfold(3, 4, 4).mean((-2, -1)).flatten(1) * 4
+    agreement = torch.corrcoef(torch.cat([means, facts], 1).T)[:16, 16:]
+    torch.testing.assert_close(agreement, (1 - 0.25**2) ** 0.5 * torch.eye(16), atol=0.06, rtol=0)
+    within = (told - noise)[:, channels].unfold(2, 4, 4).unfold(3, 4, 4)
+    assert within.std((-2, -1)).max() < 1e-6, "only the means are moved"
+
+
+def test_guidance_moves_the_velocity_to_learn_and_has_no_gradient(train_prior):
+    z, noise, v, w = (torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(4))
+    t, seen, v = torch.rand(3), torch.randn(3, 16, 5), v.requires_grad_()
+    arguments = (lambda x, t, y: (v, torch.ones(3, 64, 5)), z, noise, t, torch.zeros(3).long(), seen)
+    plain, guided = train_prior.losses(*arguments), train_prior.losses(*arguments, lambda x, t: w, 0.6)
+    assert plain[0].item() == pytest.approx((v - (z - noise)).square().mean().item())
+    target = z - noise + 0.6 * (v - w).detach()
+    assert guided[0].item() == pytest.approx((v - target).square().mean().item())
+    (slope,) = torch.autograd.grad(guided[0], v)
+    torch.testing.assert_close(slope, 2 * (v - target).detach() / v.numel())
+    assert plain[2] == guided[2]
+
+
+def test_the_distance_of_spectra_is_that_of_their_logarithms(script):
+    distance = script("train_autoencoder").spectral_distance
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).mul(0.3).requires_grad_()
+    assert distance(x, x) == 0
+    assert distance(x, x / 2).item() == pytest.approx(np.log(4), rel=0.02), "half the amplitude, a quarter of the power"
+    distance(x.detach(), x * 0.9).backward()
+    assert x.grad.isfinite().all() and x.grad.abs().max() > 0
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +196,28 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(train_prior, fo
     assert whole.keys() - network.state_dict().keys() == {"latents_mean", "latents_std"}
 
 
+def test_a_network_is_guided_by_a_weaker_one(train_prior, folder, autoencoder):
+    options = ["--autoencoder", str(autoencoder), "--steps", "2", "--decay", "1"]
+    weaker, again = folder / "weaker.safetensors", folder / "again.safetensors"
+    train(train_prior, folder, weaker, *options, "--no-coupling", checkpoint="weaker.pt")
+    options += ["--init", str(weaker), "--weaker", str(weaker)]
+    found = {}
+    for guidance in ("0", "0.6"):
+        file = f"guided{guidance}"
+        train(train_prior, folder, again, *options, "--guidance", guidance, checkpoint=f"{file}.pt")
+        found[guidance] = load_file(again)
+    name = "final_layer.linear.weight"
+    assert not torch.equal(found["0"][name], load_file(weaker)[name])
+    assert not torch.equal(found["0"][name], found["0.6"][name])
+
+
+@pytest.mark.parametrize("guidance", ["1", "-0.1"])
+def test_guidance_without_a_fixed_point_is_refused(train_prior, folder, autoencoder, capsys, guidance):
+    with pytest.raises(SystemExit):
+        train(train_prior, folder, folder / "x", "--autoencoder", str(autoencoder), f"--guidance={guidance}")
+    assert f"--guidance={float(guidance)}: at least 0 and below 1" in capsys.readouterr().err
+
+
 def test_training_goes_on_from_weights_as_far_as_they_fit(train_prior, capsys):
     torch.manual_seed(0)
     sizes = dict(input_size=4, hidden_size=16, depth=2, num_heads=2, num_classes=3)
@@ -154,15 +237,17 @@ def test_one_command_runs_what_is_not_finished_with_options_its_scripts_know(scr
     monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
     monkeypatch.setattr(module.subprocess, "run", lambda command, check: ran.append(command))
     module.main()
-    for command, name in zip(ran, ("train_autoencoder", "train_prior"), strict=True):
+    for command, name in zip(ran, ("train_autoencoder", "train_prior", "train_prior"), strict=True):
         assert command[1].endswith(f"{name}.py")
         monkeypatch.setattr("sys.argv", command[1:])
         with pytest.raises(FileNotFoundError, match="--data="):  # past the options, there are no pictures
             script(name).main()
-    options = dict(zip(ran[1], ran[1][1:], strict=False))
-    assert options["--autoencoder"] == str(out / "autoencoder.safetensors")
-    assert options["--out"] == str(out / "lightningdit.safetensors")
+    weaker, final = (dict(itertools.pairwise(command)) for command in ran[1:])
+    assert weaker["--autoencoder"] == final["--autoencoder"] == str(out / "autoencoder.safetensors")
+    assert weaker["--out"] == final["--init"] == final["--weaker"] == str(out / "weaker.safetensors")
+    assert final["--out"] == str(out / "lightningdit.safetensors")
+    assert len({dict(itertools.pairwise(command))["--checkpoint"] for command in ran}) == 3
     (out / "autoencoder.safetensors").touch()
     monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
     module.main()
-    assert ran[2:] == ran[1:2], "the autoencoder is finished"
+    assert ran[3:] == ran[1:3], "the autoencoder is finished"
