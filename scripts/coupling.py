@@ -2,8 +2,9 @@
 
 Flow matching may pair noise and pictures as it likes, if each for itself keeps its distribution (Albergo et al. 2023,
 arXiv:2310.03725; Pooladian et al. 2023, arXiv:2304.14772). Here a few coordinates of the noise are features of the
-picture, made normal. So the starting noise decides what the picture will show, which a prior without classes would
-otherwise leave open, and a network that leaves less open is learnt faster (Li, Katabi & He 2023, arXiv:2312.03701).
+picture, made normal, so noise stays white as nearly as they become normal. The starting noise then decides what the
+picture will show. A prior without classes would leave that open, and pictures are better when features of them are
+given first (Li, Katabi & He 2023, arXiv:2312.03701).
 """
 
 import torch
@@ -15,7 +16,7 @@ FRESH = 0.25  # standard deviation of what is drawn anew in each coordinate at e
 
 def blocks(z):
     """Means over squares of latents or noise z (N, C, H, W), times BLOCK so that white noise gives N(0, 1)."""
-    return torch.nn.functional.avg_pool2d(z, BLOCK) * BLOCK
+    return torch.nn.functional.avg_pool2d(z, BLOCK) * BLOCK  # (N, C, H / BLOCK, W / BLOCK)
 
 
 def carriers(latents):
@@ -32,7 +33,7 @@ def gaussianized(features, count, rounds=50):
     generator = torch.Generator().manual_seed(0)
     x = features.float() - features.float().mean(0)
     _, axes = torch.linalg.eigh(x.T @ x)  # from the weakest to the strongest
-    x = x @ axes[:, -count:]
+    x = x @ axes[:, -count:]  # (N, count)
     quantiles = torch.special.ndtri((torch.arange(len(x)) + 0.5) / len(x))
     for _ in range(rounds):
         rotation, _ = torch.linalg.qr(torch.randn(count, count, generator=generator))
@@ -44,6 +45,6 @@ def gaussianized(features, count, rounds=50):
 def coupled(noise, channels, facts, generator):
     """Noise (N, C, H, W) ~ N(0, I) of which the means over squares in `channels` tell facts (N, D) ~ N(0, I)."""
     facts = (1 - FRESH**2) ** 0.5 * facts + FRESH * torch.randn(facts.shape, generator=generator)
-    means = blocks(noise[:, channels])
+    means = blocks(noise[:, channels])  # (N, len(channels), H / BLOCK, W / BLOCK), as many a picture as facts
     change = (facts.view_as(means) - means) / BLOCK
     return noise.index_add(1, channels, change.repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3))

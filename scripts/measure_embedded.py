@@ -9,7 +9,7 @@ import cifar10
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from quality import decoded_noise, distance, features, reconstructions, samples, spectral_difference
+from quality import decoded_noise, distance, features, nearest, reconstructions, samples, spectral_difference
 from train_classifier import calibration_error
 
 from equidiff_cli import classifiers, target
@@ -17,6 +17,8 @@ from equidiff_cli.cli import configs
 from equidiff_cli.grid import grid
 from equidiff_cli.metrics import frechet
 from equidiff_cli.query import to_image
+
+COPIES = 2000  # pictures that are compared with every training picture
 
 
 def embedded_prior(overrides=()):
@@ -56,6 +58,9 @@ def print_samples(prior, pictures, train, test):
     precision, recall = frechet.precision_recall(real, found, k=3)
     print(f"samples: precision {precision:.3f}, recall {recall:.3f} (k = 3)")
     print_spectrum("samples over test pictures", pictures, test[:count])
+    for name, others in ("test pictures", test), ("samples", pictures):
+        away = nearest(others[:COPIES], train).quantile(torch.tensor([0.01, 0.5])).tolist()
+        print(f"{name}, to the nearest training picture: {away[1]:.3f} of 1, the nearest hundredth {away[0]:.3f}")
 
 
 def print_spectrum(name, pictures, real):

@@ -67,6 +67,17 @@ def distance(network, pictures, real_features):
     return frechet.frechet_distance(features(network, pictures), real_features[: len(pictures)])
 
 
+def nearest(pictures, others):
+    """Root mean square difference, of 1, between each of pictures (N, 3, H, W) uint8 and the nearest of others (M, ...)
+    and their mirror images: (N,). A picture that was learnt by heart is near 0."""
+    pictures = pictures.flatten(1) / 255
+    found = torch.full((len(pictures),), torch.inf)
+    for part in others.split(5000):
+        for view in (part, part.flip(-1)):
+            found = torch.minimum(found, torch.cdist(pictures, view.flatten(1) / 255).amin(1))
+    return found / pictures.shape[1] ** 0.5
+
+
 def spectral_difference(pictures, real):
     """Mean radial spectrum of pictures over that of real ones, both (N, 3, H, W) uint8 or in [0, 1].
 

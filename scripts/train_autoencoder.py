@@ -7,7 +7,7 @@ before any training. What refines the decoded picture is trained for the mean ab
 distance of the features that `smallresnet` has of it (Zhang et al. 2018, arXiv:1801.03924). Half of the latents are
 disturbed, because those that the prior draws are not exact either; without it every patch shows its own error. What
 the components leave out can only be guessed, and pixel by pixel the best guess is a blur: so every picture also has to
-keep the power it had at each spatial frequency.
+keep the power of its brightness in each ring of frequencies.
 """
 
 import time
@@ -23,7 +23,7 @@ from equidiff_cli.metrics.spectrum import radial
 from equidiff_cli.prior.build import EMBEDDED_AUTOENCODER
 from equidiff_cli.prior.patches import PatchAutoencoder
 
-QUANTUM = 1 / (12 * 255**2)  # power of the rounding to 8 bits, at every frequency
+QUANTUM = 1 / (12 * 255**2)  # about the power of rounding to 8 bits, at every frequency
 
 
 def feature_distance(classifier, x, y):
@@ -42,8 +42,8 @@ def feature_distance(classifier, x, y):
     )
 
 
-def spectral_distance(x, y):
-    """Mean distance of the logarithms of the radial power spectra of pictures x and y in [-1, 1], each with its own."""
+def spectral_error(x, y):
+    """Mean absolute difference of the logarithms of the radial spectra of brightness, of pictures x, y in [-1, 1]."""
     (_, a), (_, b) = (radial((pictures + 1) / 2) for pictures in (x, y))
     return ((a + QUANTUM).log() - (b + QUANTUM).log()).abs().mean().float()
 
@@ -66,7 +66,7 @@ def main():
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--features", type=float, default=0.05, help="weight of the distance of features")
     parser.add_argument("--spectrum", type=float, default=0.01, help="weight of the distance of spectra")
-    parser.add_argument("--init", help="go on from these weights")
+    parser.add_argument("--init", help="weights whose refining network to go on from")
     parser.add_argument("--noise", type=float, default=0.2, help="largest disturbance, of normalised latents")
     args = parser.parse_args()
     device = prepare(args)
@@ -78,7 +78,8 @@ def main():
     some = images[:10000] / 127.5 - 1
     model.fit(torch.cat([some, some.flip(-1)]).to(device))
     if args.init:
-        model.load_state_dict({name: tensor.float() for name, tensor in load_file(args.init).items()})
+        refine = {name: tensor.float() for name, tensor in load_file(args.init).items() if name.startswith("refine.")}
+        model.load_state_dict(refine, strict=False)
     _, scale = statistics(model.encode(some.to(device)).detach())
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
     print(f"before training: {psnr(model, held_out, device):.2f} dB")
@@ -104,7 +105,7 @@ def main():
         with autocast(device):
             decoded = decode(z).sample.float()
             features = feature_distance(classifier, x, decoded)
-        error, spectra = F.l1_loss(decoded, x), spectral_distance(x, decoded)
+        error, spectra = F.l1_loss(decoded, x), spectral_error(x, decoded)
         optimizer.zero_grad()
         (error + args.features * features + args.spectrum * spectra).backward()
         torch.nn.utils.clip_grad_norm_(model.refine.parameters(), 1.0)

@@ -1,4 +1,4 @@
-"""Make the embedded prior anew with one command: the autoencoder, a weaker prior, and the prior it guides.
+"""Make the embedded prior anew with one command: the autoencoder, a first prior, the prior guided away from it.
 
     python scripts/train_embedded.py --data FOLDER --recipe cpu
 
@@ -18,16 +18,16 @@ from equidiff_cli.prior.build import EMBEDDED
 RECIPES = {  # name: the file that each training leaves, its script and options; {file} is what another one left
     "cpu": {
         "autoencoder": "train_autoencoder.py --steps 1300",
-        "weaker": "train_prior.py --autoencoder {autoencoder} --no-coupling --dropout 0.5"
+        "uncoupled": "train_prior.py --autoencoder {autoencoder} --no-coupling --dropout 0.5"
         " --steps 4800 --decay 1500 --ema 0.99 --compile",
-        "lightningdit": "train_prior.py --autoencoder {autoencoder} --init {weaker} --weaker {weaker}"
+        "lightningdit": "train_prior.py --autoencoder {autoencoder} --init {uncoupled} --uncoupled {uncoupled}"
         " --steps 900 --decay 250 --ema 0.99 --compile",
     },
     "cuda": {
         "autoencoder": "train_autoencoder.py --steps 20000 --batch 128",
-        "weaker": "train_prior.py --autoencoder {autoencoder} --no-coupling --dropout 0.5"
+        "uncoupled": "train_prior.py --autoencoder {autoencoder} --no-coupling --dropout 0.5"
         " --steps 20000 --decay 5000 --batch 256 --ema 0.9995 --compile",
-        "lightningdit": "train_prior.py --autoencoder {autoencoder} --init {weaker} --weaker {weaker}"
+        "lightningdit": "train_prior.py --autoencoder {autoencoder} --init {uncoupled} --uncoupled {uncoupled}"
         " --steps 60000 --decay 20000 --batch 256 --ema 0.9995 --compile",
     },
 }
@@ -54,7 +54,7 @@ def main():
     for file, command in commands(args.recipe, args.data, args.out).items():
         if not file.exists():
             subprocess.run(command, check=True)
-    print(f"copy autoencoder and lightningdit from {args.out} to {EMBEDDED}")
+    print(f"copy autoencoder.safetensors and lightningdit.safetensors from {args.out} to {EMBEDDED}")
     print(f"and see what it is like: python scripts/measure_embedded.py --data {args.data}")
 
 

@@ -3,18 +3,19 @@
     python scripts/train_prior.py --data FOLDER --autoencoder equidiff_cli/prior/embedded/autoencoder.safetensors \
         --out equidiff_cli/prior/embedded/lightningdit.safetensors
 
-The recipe of LightningDiT (Yao, Yang & Wang 2025): velocity loss plus cosine loss, log-normal times, label dropout,
+The recipe of LightningDiT (Yao, Yang & Wang 2025): velocity loss plus cosine loss, logit-normal times, label dropout,
 an average of the weights. In the middle of the network the tokens also have to tell what `smallresnet` sees in the
 clean picture (Yu et al. 2025, arXiv:2410.06940). Matrices are trained with Muon, everything else with AdamW. The
 learning rate is constant until the last `--decay` steps and then falls to zero, so a training can be prolonged from a
 checkpoint taken before. With `--init` it goes on from finished weights.
 
-The starting noise of a picture carries features of it (`coupling.py`). With `--weaker` and `--guidance` the network
-learns its own velocity guided away from that of a weaker network, as if guidance were used when sampling (Tang et al.
-2025, arXiv:2502.12154; Karras et al. 2024, arXiv:2406.02507).
+The starting noise of a picture carries features of it (`coupling.py`). With `--uncoupled`, a network trained with
+`--no-coupling`, the velocity that is learnt is guided away from that of this network, which knows less of what the
+noise tells, so that sampling needs no guidance (Tang et al. 2025, arXiv:2502.12154).
 """
 
 import argparse
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -30,10 +31,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from training import Average, Checkpoint, arguments, autocast, export, prepare, statistics
 
 from equidiff_cli import target
+from equidiff_cli.prior import weights
 from equidiff_cli.prior.build import EMBEDDED_AUTOENCODER, EMBEDDED_NETWORK
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.patches import PatchAutoencoder
-from equidiff_cli.prior.weights import sha256
 
 CHUNK = 500  # pictures encoded at once
 
@@ -43,8 +44,10 @@ def encode(images, path, device):
     """What training needs to know of (N, 3, 32, 32) uint8 pictures and, after them, of their mirror images.
 
     Returns:
-        latents: of the autoencoder, (2N, C, 8, 8).
+        latents: of the autoencoder, (2N, C, 8, 8), normalised by
+        mean, std: (1, C, 1, 1).
         seen: features of `smallresnet` after its third stage, (2N, 16, 256) float16, on a grid of 4 x 4.
+        channels, facts: what noise is to tell of them and where, see `coupled`.
     """
     model = PatchAutoencoder(**EMBEDDED_AUTOENCODER)
     model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
@@ -56,7 +59,24 @@ def encode(images, path, device):
         for part in view.to(device).split(CHUNK):
             latents.append(model.encode(part / 127.5 - 1).cpu())
             seen.append(classifier.activations(part / 255, "layer3").flatten(2).mT.half().cpu())
-    return {"latents": torch.cat(latents), "seen": torch.cat(seen)}
+    latents, seen = torch.cat(latents), torch.cat(seen)
+    mean, std = statistics(latents)
+    latents = (latents - mean) / std
+    channels = carriers(latents)
+    facts = gaussianized(seen.mean(1, dtype=torch.float32), blocks(latents[:1, channels]).numel())
+    return {"latents": latents, "mean": mean, "std": std, "seen": seen, "channels": channels, "facts": facts}
+
+
+def encoded(args, images, device):
+    """What `encode` returns, from a file beside the checkpoint if that was made of the same pictures and weights."""
+    key = hashlib.sha256(images.numpy())
+    for file in (Path(args.autoencoder), target.EMBEDDED / "smallresnet.safetensors"):
+        key.update(weights.sha256(file).encode())
+    cache = Path(args.checkpoint).with_name(f"{key.hexdigest()[:16]}.latents.pt")
+    if not cache.exists():
+        torch.save(encode(images, args.autoencoder, device), cache.with_suffix(".part"))
+        os.replace(cache.with_suffix(".part"), cache)
+    return torch.load(cache, weights_only=True, mmap=True)
 
 
 class Aligned(nn.Module):
@@ -106,12 +126,17 @@ def continued(network, state):
     print(f"not continued: {', '.join(sorted(mine.keys() - fitting.keys())) or 'none'}")
 
 
-def without_classes(path, device, compiled):
-    """The network with the weights in `path` as a function (x, t) -> velocity of the null class."""
-    state = {name: tensor.float() for name, tensor in load_file(path).items() if not name.startswith("latents_")}
-    network = LightningDiT(**EMBEDDED_NETWORK)
-    network.load_state_dict(state)
-    network.to(device).requires_grad_(False).eval()
+def without_classes(path, mean, std, device, compiled):
+    """The network with the weights in `path` as a function (x, t) -> velocity of the null class.
+
+    Raises:
+        ValueError: the file holds no such network, or one of latents with another mean or scale than `mean` and `std`.
+    """
+    state = weights.read(path, "--uncoupled")
+    for name, wanted in ("mean", mean), ("std", std):
+        if not torch.equal(state.pop(f"latents_{name}", torch.empty(0)), wanted.half()):
+            raise ValueError(f"--uncoupled={path}: the {name} of its latents is not that of --autoencoder")
+    network = weights.load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, "--uncoupled", path).to(device)
     forward = torch.compile(network) if compiled else network
     return lambda x, t: forward(x, t, torch.full((len(x),), network.num_classes, device=device))
 
@@ -128,21 +153,21 @@ def draw(z, y, coupling, dropout, null, generator):
     return noise, t, y.masked_fill(torch.rand(len(z), generator=generator) < dropout, null)
 
 
-def losses(forward, z, noise, t, y, seen, weaker=None, guidance=0.0):
+def losses(forward, z, noise, t, y, seen, uncoupled=None, guidance=0.0):
     """Velocity loss and cosine loss on the straight path from noise to the latents z (N, C, H, W), and the distance
     between what the head tells and what was seen on the grid of 4 x 4, as one minus the cosine.
 
-    With `weaker`, (x, t) -> velocity, the velocity to learn is moved by `guidance` times what the network has over it.
-    Where that is learnt, it is the velocity of guidance with scale 1 / (1 - `guidance`).
+    With `uncoupled`, (x, t) -> velocity w, the velocity to learn is moved by `guidance` g times what the network's own
+    has over w. The squared error is least for w + (u - w) / (1 - g), where u is what would be learnt without.
     """
     x = torch.lerp(noise, z, t[:, None, None, None])
     kernels = [SDPBackend.MATH] if z.device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
     with autocast(z.device), sdpa_kernel(kernels):  # on a CPU plain products are faster, their backward most of all
         v, told = forward(x, t, y)
         v, target = v.float(), z - noise
-        if weaker is not None:
+        if uncoupled is not None:
             with torch.no_grad():
-                target = target + guidance * (v - weaker(x, t).float())
+                target = target + guidance * (v - uncoupled(x, t).float())
     grid = seen.float().unflatten(1, (4, 4)).repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1, 2)
     return torch.stack(
         [
@@ -164,32 +189,23 @@ def main():
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--align", type=float, default=0.5, help="weight of what the head tells")
     parser.add_argument("--init", help="go on from these weights, as far as they fit")
-    parser.add_argument("--weaker", help="weights of a network to be guided away from")
-    parser.add_argument("--guidance", type=float, default=0.6, help="by `--weaker`, below 1 [%(default)s]")
     parser.add_argument("--coupling", action=argparse.BooleanOptionalAction, default=True, help="see coupling.py [yes]")
+    parser.add_argument("--uncoupled", help="weights of a network, trained without coupling, to be guided away from")
+    parser.add_argument("--guidance", type=float, default=0.6, help="away from --uncoupled, below 1 [%(default)s]")
     args = parser.parse_args()
     if not 0 <= args.guidance < 1:
         parser.error(f"--guidance={args.guidance}: at least 0 and below 1")
     device = prepare(args)
 
     images, labels = cifar10.load(args.data, "train")
-    cache = Path(args.checkpoint).with_name(f"{sha256(Path(args.autoencoder))[:16]}.latents.pt")
-    if not cache.exists():
-        torch.save(encode(images, args.autoencoder, device), cache.with_suffix(".part"))
-        os.replace(cache.with_suffix(".part"), cache)
-    data, labels = torch.load(cache, weights_only=True, mmap=True), labels.repeat(2)
-    latents, seen = data["latents"], data["seen"]
-    mean, std = statistics(latents)
-    latents = (latents - mean) / std
-    channels = carriers(latents)
-    facts = gaussianized(seen.mean(1), blocks(latents[:1, channels]).numel())
-
+    data, labels = encoded(args, images, device), labels.repeat(2)
+    latents, mean, std, seen = (data[name] for name in ("latents", "mean", "std", "seen"))
     torch.manual_seed(args.seed)  # encoding drew numbers, if it had to be done
     network = initialize(LightningDiT(**EMBEDDED_NETWORK))
     if args.init:
         continued(network, load_file(args.init))
     model = Aligned(network, depth=len(network.blocks) // 2, features=seen.shape[-1]).to(device)
-    weaker = without_classes(args.weaker, device, args.compile) if args.weaker else None
+    uncoupled = without_classes(args.uncoupled, mean, std, device, args.compile) if args.uncoupled else None
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters, latent std {std.flatten().tolist()}")
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.requires_grad and all(p is not m for m in matrices)]
@@ -199,7 +215,7 @@ def main():
     average = Average(network, args.ema)
     generator = torch.Generator().manual_seed(args.seed)
     checkpoint = Checkpoint(args.checkpoint, generator, model=model, average=average, muon=muon, adam=adam)
-    weights = torch.tensor([1.0, 1.0, args.align], device=device)
+    shares = torch.tensor([1.0, 1.0, args.align], device=device)
     step, started = checkpoint.load(), time.monotonic()
     start, recent = step, []
     while step < args.steps:
@@ -208,13 +224,13 @@ def main():
             group["lr"] = rate
         part = torch.randint(0, len(latents), (args.batch,), generator=generator)
         z, y, wanted = latents[part], labels[part], seen[part]
-        coupling = (channels, facts[part]) if args.coupling else None
+        coupling = (data["channels"], data["facts"][part]) if args.coupling else None
         noise, t, y = draw(z, y, coupling, args.dropout, network.num_classes, generator)
         batch = (x.to(device) for x in (z, noise, t, y, wanted))
-        found = losses(forward, *batch, weaker, args.guidance)
+        found = losses(forward, *batch, uncoupled, args.guidance)
         muon.zero_grad()
         adam.zero_grad()
-        found.dot(weights).backward()
+        found.dot(shares).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         muon.step()
         adam.step()
