@@ -15,7 +15,7 @@ from quality import distance, features, samples, spectral_difference
 from equidiff_cli import target
 
 SOLVERS, STEPS = ("euler", "heun"), (4, 6, 8, 12, 24)
-SHIFTS = (0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
+SHIFTS = (0.3, 0.5, 0.7, 1.0, 1.5)
 
 
 def main():

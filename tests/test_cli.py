@@ -98,7 +98,7 @@ def test_saved_pictures_are_the_measured_ones(finished):
 
     _, _, directory = finished
     prior = prior_of(
-        image_size=32, solver="heun", steps=2, shift=0.5, device=torch.device("cpu"), autocast=torch.float32
+        image_size=32, solver="heun", steps=2, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
     )
     latents, target = load_file(directory / "latents.safetensors"), embedded("smallconv")
     query = to_tensor(Image.open(directory / "query.png"))[None]
