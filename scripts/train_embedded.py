@@ -40,7 +40,8 @@ def commands(recipe, data, out):
     for name, line in RECIPES[recipe].items():
         script, *options = line.split()
         options = [option.format(**files) for option in options]
-        words = [Path(__file__).with_name(script), "--data", data, "--checkpoint", out / f"{name}.pt", *options]
+        checkpoint = out / f"{recipe}_{name}.pt"  # a training of one recipe must not go on with the other
+        words = [Path(__file__).with_name(script), "--data", data, "--checkpoint", checkpoint, *options]
         made[files[name]] = [sys.executable, *map(str, words), "--out", str(files[name])]
     return made
 

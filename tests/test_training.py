@@ -256,19 +256,8 @@ def test_a_whole_training_is_guided_away_from_an_uncoupled_network(train_prior, 
 
 
 def test_the_autoencoder_goes_on_from_finished_weights(script, folder, autoencoder):
-    out = folder / "more.safetensors"
-    train(
-        script("train_autoencoder"),
-        folder,
-        out,
-        "--steps",
-        "1",
-        "--lr",
-        "0",
-        "--init",
-        str(autoencoder),
-        checkpoint="more.pt",
-    )
+    out, options = folder / "more.safetensors", ["--steps", "1", "--lr", "0", "--init", str(autoencoder)]
+    train(script("train_autoencoder"), folder, out, *options, checkpoint="more.pt")
     before, after = load_file(autoencoder), load_file(out)
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
@@ -308,7 +297,8 @@ def test_one_command_runs_what_is_not_finished_with_options_its_scripts_know(scr
     assert first["--autoencoder"] == final["--autoencoder"] == str(out / "autoencoder.safetensors")
     assert first["--out"] == final["--init"] == final["--uncoupled"] == str(out / "uncoupled.safetensors")
     assert final["--out"] == str(out / "lightningdit.safetensors")
-    assert len({dict(itertools.pairwise(command))["--checkpoint"] for command in ran}) == 3
+    checkpoints = {dict(itertools.pairwise(command))["--checkpoint"] for command in ran}
+    assert len(checkpoints) == 3 and all(f"{recipe}_" in path for path in checkpoints)
     (out / "autoencoder.safetensors").touch()
     monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
     module.main()
