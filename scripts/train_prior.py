@@ -126,16 +126,16 @@ def continued(network, state):
     print(f"not continued: {', '.join(sorted(mine.keys() - fitting.keys())) or 'none'}")
 
 
-def without_classes(path, mean, std, device, compiled):
-    """The network with the weights in `path` as a function (x, t) -> velocity of the null class.
+def without_classes(path, state, mean, std, device, compiled):
+    """The network with the weights `state`, read from `path`, as a function (x, t) -> velocity of the null class.
 
     Raises:
-        ValueError: the file holds no such network, or one of latents with another mean or scale than `mean` and `std`.
+        ValueError: they are of no such network, or of one of latents with another mean or scale than `mean` and `std`.
     """
-    state = weights.read(path, "--uncoupled")
     for name, wanted in ("mean", mean), ("std", std):
-        if not torch.equal(state.pop(f"latents_{name}", torch.empty(0)), wanted.half()):
+        if not torch.equal(state.get(f"latents_{name}", torch.empty(0)), wanted.half()):
             raise ValueError(f"--uncoupled={path}: the {name} of its latents is not that of --autoencoder")
+    state = {name: tensor for name, tensor in state.items() if not name.startswith("latents_")}
     network = weights.load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, "--uncoupled", path).to(device)
     forward = torch.compile(network) if compiled else network
     return lambda x, t: forward(x, t, torch.full((len(x),), network.num_classes, device=device))
@@ -198,14 +198,16 @@ def main():
     device = prepare(args)
 
     images, labels = cifar10.load(args.data, "train")
+    former = weights.read(args.init, "--init") if args.init else None  # before encoding, which takes minutes
+    weaker = weights.read(args.uncoupled, "--uncoupled") if args.uncoupled else None
     data, labels = encoded(args, images, device), labels.repeat(2)
     latents, mean, std, seen = (data[name] for name in ("latents", "mean", "std", "seen"))
     torch.manual_seed(args.seed)  # encoding drew numbers, if it had to be done
     network = initialize(LightningDiT(**EMBEDDED_NETWORK))
-    if args.init:
-        continued(network, load_file(args.init))
+    if former:
+        continued(network, former)
     model = Aligned(network, depth=len(network.blocks) // 2, features=seen.shape[-1]).to(device)
-    uncoupled = without_classes(args.uncoupled, mean, std, device, args.compile) if args.uncoupled else None
+    uncoupled = without_classes(args.uncoupled, weaker, mean, std, device, args.compile) if weaker else None
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters, latent std {std.flatten().tolist()}")
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.requires_grad and all(p is not m for m in matrices)]

@@ -153,12 +153,21 @@ def test_the_network_to_be_guided_from_is_asked_for_no_class_and_has_the_same_la
     mean, std = torch.randn(1, 10, 1, 1), torch.rand(1, 10, 1, 1)
     save_file(network.state_dict() | {"latents_mean": mean.half(), "latents_std": std.half()}, file)
     x, t = torch.randn(2, 10, 8, 8), torch.tensor([0.2, 0.7])
-    velocity = train_prior.without_classes(file, mean, std, "cpu", compiled=False)
+    state = load_file(file)
+    velocity = train_prior.without_classes(file, state, mean, std, "cpu", compiled=False)
     torch.testing.assert_close(velocity(x, t), network.float()(x, t, torch.tensor([10, 10])))
     with pytest.raises(ValueError, match=r"--uncoupled=.*: the std of its latents is not that of --autoencoder"):
-        train_prior.without_classes(file, mean, 2 * std, "cpu", compiled=False)
-    with pytest.raises(ValueError, match=r"--uncoupled=.*absent: there is no such file"):
-        train_prior.without_classes(tmp_path / "absent", mean, std, "cpu", compiled=False)
+        train_prior.without_classes(file, state, mean, 2 * std, "cpu", compiled=False)
+
+
+@pytest.mark.parametrize("option", ["--init", "--uncoupled"])
+def test_weights_that_are_not_there_are_missed_before_the_pictures_are_encoded(
+    train_prior, folder, autoencoder, monkeypatch, option
+):
+    monkeypatch.setattr(train_prior, "encoded", lambda *_: pytest.fail("encoded first"))
+    absent = folder / "absent.safetensors"
+    with pytest.raises(ValueError, match=rf"{option}={absent}: there is no such file"):
+        train(train_prior, folder, folder / "x", "--autoencoder", str(autoencoder), option, str(absent))
 
 
 def test_the_distance_of_spectra_is_that_of_their_logarithms(script):
