@@ -21,11 +21,15 @@ from equidiff_cli.query import to_image
 COPIES = 2000  # pictures that are compared with every training picture
 
 
-def embedded_prior(overrides=()):
-    """The embedded prior on the CPU, with overrides such as "prior.steps=20"."""
+def prior_options(overrides=()):
+    """The configuration of the embedded prior, with overrides such as "prior.steps=20"."""
     with initialize_config_dir(str(configs()), version_base="1.3"):
-        config = compose("prior/embedded", list(overrides))
-    return instantiate(config.prior, device=torch.device("cpu"), autocast=torch.float32)
+        return compose("prior/embedded", list(overrides)).prior
+
+
+def embedded_prior(overrides=()):
+    """The embedded prior on the CPU, see `prior_options`."""
+    return instantiate(prior_options(overrides), device=torch.device("cpu"), autocast=torch.float32)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Make the embedded prior anew with one command: the autoencoder, a first prior, the prior guided away from it.
+"""Make the embedded prior anew with one command: the autoencoder, a first prior, one guided away from it, fine-tuning.
 
     python scripts/train_embedded.py --data FOLDER --recipe cpu
 
@@ -20,15 +20,19 @@ RECIPES = {  # name: the file that each training leaves, its script and options;
         "autoencoder": "train_autoencoder.py --steps 1300",
         "uncoupled": "train_prior.py --autoencoder {autoencoder} --no-coupling --dropout 0.5"
         " --steps 4800 --decay 1500 --ema 0.99 --compile",
-        "lightningdit": "train_prior.py --autoencoder {autoencoder} --init {uncoupled} --uncoupled {uncoupled}"
+        "guided": "train_prior.py --autoencoder {autoencoder} --init {uncoupled} --uncoupled {uncoupled}"
         " --steps 900 --decay 250 --ema 0.99 --compile",
+        "lightningdit": "finetune_prior.py --autoencoder {autoencoder} --init {guided}"
+        " --steps 300 --decay 100 --compile",
     },
     "cuda": {
         "autoencoder": "train_autoencoder.py --steps 20000 --batch 128",
         "uncoupled": "train_prior.py --autoencoder {autoencoder} --no-coupling --dropout 0.5"
         " --steps 20000 --decay 5000 --batch 256 --ema 0.9995 --compile",
-        "lightningdit": "train_prior.py --autoencoder {autoencoder} --init {uncoupled} --uncoupled {uncoupled}"
+        "guided": "train_prior.py --autoencoder {autoencoder} --init {uncoupled} --uncoupled {uncoupled}"
         " --steps 60000 --decay 20000 --batch 256 --ema 0.9995 --compile",
+        "lightningdit": "finetune_prior.py --autoencoder {autoencoder} --init {guided}"
+        " --steps 3000 --decay 1000 --batch 256 --ema 0.99 --compile",
     },
 }
 

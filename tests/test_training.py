@@ -297,18 +297,18 @@ def test_one_command_runs_what_is_not_finished_with_options_its_scripts_know(scr
     monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
     monkeypatch.setattr(module.subprocess, "run", lambda command, check: ran.append(command))
     module.main()
-    for command, name in zip(ran, ("train_autoencoder", "train_prior", "train_prior"), strict=True):
+    for command, name in zip(ran, ("train_autoencoder", "train_prior", "train_prior", "finetune_prior"), strict=True):
         assert command[1].endswith(f"{name}.py")
         monkeypatch.setattr("sys.argv", command[1:])
         with pytest.raises(FileNotFoundError, match="--data="):  # past the options, there are no pictures
             script(name).main()
-    first, final = (dict(itertools.pairwise(command)) for command in ran[1:])
-    assert first["--autoencoder"] == final["--autoencoder"] == str(out / "autoencoder.safetensors")
-    assert first["--out"] == final["--init"] == final["--uncoupled"] == str(out / "uncoupled.safetensors")
-    assert final["--out"] == str(out / "lightningdit.safetensors")
+    first, guided, final = (dict(itertools.pairwise(command)) for command in ran[1:])
+    assert {part["--autoencoder"] for part in (first, guided, final)} == {str(out / "autoencoder.safetensors")}
+    assert first["--out"] == guided["--init"] == guided["--uncoupled"] == str(out / "uncoupled.safetensors")
+    assert guided["--out"] == final["--init"] and final["--out"] == str(out / "lightningdit.safetensors")
     checkpoints = {dict(itertools.pairwise(command))["--checkpoint"] for command in ran}
-    assert len(checkpoints) == 3 and all(f"{recipe}_" in path for path in checkpoints)
+    assert len(checkpoints) == 4 and all(f"{recipe}_" in path for path in checkpoints)
     (out / "autoencoder.safetensors").touch()
     monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
     module.main()
-    assert ran[3:] == ran[1:3], "the autoencoder is finished"
+    assert ran[4:] == ran[1:4], "the autoencoder is finished"

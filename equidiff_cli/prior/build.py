@@ -24,22 +24,21 @@ def embedded(*, image_size, solver, steps, shift, device, autocast):
         device, autocast: where it runs and the element type of its networks.
     """
     one_of("prior.image_size", image_size, [32])
-    network_file, decoder_file = EMBEDDED / "lightningdit.safetensors", EMBEDDED / "autoencoder.safetensors"
+    files = EMBEDDED / "lightningdit.safetensors", EMBEDDED / "autoencoder.safetensors"
+    prior = small(*files, solver=solver, steps=steps, shift=shift, device=device, autocast=autocast)
+    prior.name = "embedded"
+    return prior
+
+
+def small(network_file, decoder_file, *, device, **options):
+    """The `Prior`, with `options`, of weights of the size of the embedded ones."""
     state = weights.read(network_file, "prior")
+    if not {"latents_mean", "latents_std"} <= state.keys():
+        raise ValueError(f"prior={network_file}: it does not hold the statistics of the latents, latents_mean and _std")
     mean, std = (state.pop(f"latents_{name}").float() for name in ("mean", "std"))
     network = weights.load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, "prior", network_file)
     state = weights.read(decoder_file, "prior")
     decoder = weights.load(lambda: PatchAutoencoder(**EMBEDDED_AUTOENCODER), state, "prior", decoder_file)
-    prior = Prior(
-        network.to(device),
-        decoder.to(device),
-        mean.to(device),
-        std.to(device),
-        solver=solver,
-        steps=steps,
-        shift=shift,
-        autocast=autocast,
-    )
-    prior.name = "embedded"
-    prior.weights = {file.name: weights.sha256(file) for file in (network_file, decoder_file)}
+    prior = Prior(network.to(device), decoder.to(device), mean.to(device), std.to(device), **options)
+    prior.weights = {Path(file).name: weights.sha256(file) for file in (network_file, decoder_file)}
     return prior

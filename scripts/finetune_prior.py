@@ -1,0 +1,136 @@
+"""Fine-tune the embedded prior through its sampler: samples as a whole get the statistics of training pictures.
+
+    python scripts/finetune_prior.py --data FOLDER --autoencoder equidiff_cli/prior/embedded/autoencoder.safetensors \
+        --init trained.safetensors --out equidiff_cli/prior/embedded/lightningdit.safetensors
+
+Flow matching asks for the right velocity at every point, which a small network cannot give. Here only the samples
+count, those of the default solver with its few steps: the gradient goes through all of them and the decoder, as in the
+method itself. The loss is the Frechet distance of what `smallresnet` sees in samples to what it sees in training
+pictures, at several depths (`moments.py`). The first `--observe` steps only look.
+"""
+
+import time
+
+import cifar10
+import torch
+from measure_embedded import prior_options
+from moments import FrechetLoss, moments
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from training import Average, Checkpoint, arguments, export, prepare
+
+from equidiff_cli import target
+from equidiff_cli.prior import build
+
+POOLED, PLACES = ("layer2", "layer3", "layer4"), ("layer1", "layer2", "layer3")  # of smallresnet, see `seen`
+
+
+def seen(classifier, pictures):
+    """What `smallresnet` sees in pictures (N, 3, 32, 32) in [0, 1]: six sets of features, each (M, D).
+
+    The means over each picture of three layers, then what three layers see at every place.
+    """
+    kept = {}
+    hooks = [
+        classifier.model.get_submodule(name).register_forward_hook(
+            lambda _module, _input, output, name=name: kept.update({name: output.clone()})
+        )
+        for name in {*POOLED, *PLACES}
+    ]
+    try:
+        classifier(pictures)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    means = [kept[name].mean((2, 3)) for name in POOLED]
+    return means + [kept[name].flatten(2).mT.flatten(0, 1) for name in PLACES]
+
+
+@torch.no_grad()
+def real_moments(classifier, images, device):
+    """`moments` of each set of features of pictures (N, 3, 32, 32) uint8, every other one mirrored."""
+    images = torch.cat([images[::2], images[1::2].flip(-1)])
+    total = [0.0] * len(POOLED + PLACES)
+    for part in images.split(500):
+        features = seen(classifier, part.to(device) / 255)
+        total = [found + len(part) / len(images) * moments(x) for found, x in zip(total, features, strict=True)]
+    return total
+
+
+def trainable(network):
+    """The parameters that are tuned: not the embeddings of time and class, which `Prior` computes once."""
+    network.requires_grad_(False)
+    parts = (network.x_embedder, network.blocks, network.final_layer)
+    return [p.requires_grad_(True) for part in parts for p in part.parameters()]
+
+
+def rate(step, args):
+    """The learning rate of a step: nothing while only looking, then up over ten steps, down to zero over the last."""
+    return args.lr * max(0.0, min(1.0, (step - args.observe + 1) / 10, (args.steps - step) / args.decay))
+
+
+def main():
+    parser = arguments(__doc__, "checkpoints/finetune.pt")
+    parser.add_argument("--autoencoder", required=True, help="weights of the autoencoder")
+    parser.add_argument("--init", required=True, help="weights of the prior to tune")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--observe", type=int, default=20, help="steps at first that change nothing [%(default)s]")
+    parser.add_argument("--decay", type=int, default=100, help="steps over which the learning rate falls to zero")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=8e-6)
+    parser.add_argument("--keep", type=float, default=0.9, help="of the running moments, at each step [%(default)s]")
+    parser.add_argument("--ema", type=float, default=0.95)
+    args = parser.parse_args()
+    device, options = prepare(args), prior_options()
+
+    images, _ = cifar10.load(args.data, "train")
+    prior = build.small(
+        args.init,
+        args.autoencoder,
+        solver=options.solver,
+        steps=options.steps,
+        shift=options.shift,
+        device=device,
+    )
+    prior.recompute = 0
+    network = prior.network
+    parameters = trainable(network)
+    classifier = target.embedded("smallresnet")
+    classifier.model.to(device)
+    losses = nn.ModuleList(FrechetLoss(real, args.keep) for real in real_moments(classifier, images, device))
+    adam = torch.optim.AdamW(parameters, betas=(0.8, 0.98), weight_decay=0.0)
+    average = Average(network, args.ema)
+    generator = torch.Generator().manual_seed(args.seed)
+    checkpoint = Checkpoint(args.checkpoint, generator, network=network, average=average, losses=losses, adam=adam)
+    step, started = checkpoint.load(), time.monotonic()
+    start = step
+    if args.compile:
+        network.velocity = torch.compile(network.velocity)
+    while step < args.steps:
+        noise = torch.randn(args.batch, *prior.latent_shape, generator=generator).to(device)
+        tuned = step >= args.observe
+        with torch.set_grad_enabled(tuned), sdpa_kernel([SDPBackend.MATH]):  # on a CPU its backward is the faster one
+            pictures = prior.decode(prior.flow(noise))
+            found = [loss(x) for loss, x in zip(losses, seen(classifier, pictures), strict=True)]
+        if tuned:
+            for group in adam.param_groups:
+                group["lr"] = rate(step, args)
+            adam.zero_grad()
+            sum(found).backward()
+            adam.step()
+            average.update(network, step - args.observe)
+        step += 1
+        if step % 10 == 0:
+            seconds = (time.monotonic() - started) / (step - start)
+            distances = " ".join(f"{x.item():.4f}" for x in found)
+            print(f"step {step}/{args.steps} distances {distances}, {seconds:.1f} s a step", flush=True)
+        checkpoint.save(step, force=step == args.steps)
+    if args.out:
+        final = average.model
+        final.register_buffer("latents_mean", prior.mean)
+        final.register_buffer("latents_std", prior.std)
+        export(final, args.out)
+
+
+if __name__ == "__main__":
+    main()
