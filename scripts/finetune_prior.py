@@ -6,10 +6,13 @@
 Flow matching asks for the right velocity at every point, which a small network cannot give. Here only the samples
 count, those of the default solver with its few steps: the gradient goes through all of them and the decoder, as in the
 method itself. The loss is the Frechet distance of what `smallresnet` sees in samples to what it sees in training
-pictures, at several depths (`moments.py`). The first `--observe` steps only look.
+pictures, at several depths (`moments.py`). It begins with drawing the `--samples` that are then tuned.
 """
 
+import hashlib
+import json
 import time
+from pathlib import Path
 
 import cifar10
 import torch
@@ -17,7 +20,7 @@ from measure_embedded import prior_options
 from moments import FrechetLoss, moments
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from training import Average, Checkpoint, arguments, export, prepare
+from training import Average, Checkpoint, arguments, export, kept, prepare
 
 from equidiff_cli import target
 from equidiff_cli.prior import build
@@ -47,14 +50,27 @@ def seen(classifier, pictures):
 
 
 @torch.no_grad()
-def real_moments(classifier, images, device):
-    """`moments` of each set of features of pictures (N, 3, 32, 32) uint8, every other one mirrored."""
-    images = torch.cat([images[::2], images[1::2].flip(-1)])
+def all_moments(classifier, pictures, device):
+    """`moments` of each set of features of pictures (N, 3, 32, 32), uint8 or in [0, 1]."""
     total = [0.0] * len(POOLED + PLACES)
-    for part in images.split(500):
-        features = seen(classifier, part.to(device) / 255)
-        total = [found + len(part) / len(images) * moments(x) for found, x in zip(total, features, strict=True)]
+    for part in pictures.split(500):
+        part = part.to(device) if part.is_floating_point() else part.to(device) / 255
+        features = seen(classifier, part)
+        total = [found + len(part) / len(pictures) * moments(x) for found, x in zip(total, features, strict=True)]
     return total
+
+
+@torch.no_grad()
+def drawn(prior, noise):
+    """The samples of starting noises (N, C, H, W): (N, 3, 32, 32) in [0, 1]."""
+    return torch.cat([prior.decode(prior.flow(part.to(prior.device))).cpu() for part in noise.split(50)])
+
+
+def drawn_first(args, prior, noise):
+    """What `drawn` returns, from a file beside the checkpoint if that was made with the same weights and options."""
+    options = json.dumps([prior.weights, prior.step.__name__, prior.times.tolist(), args.samples, args.seed])
+    cache = Path(args.checkpoint).with_name(f"{hashlib.sha256(options.encode()).hexdigest()[:16]}.first.pt")
+    return kept(cache, lambda: {"pictures": drawn(prior, noise)})["pictures"]
 
 
 def trainable(network):
@@ -65,8 +81,8 @@ def trainable(network):
 
 
 def rate(step, args):
-    """The learning rate of a step: nothing while only looking, then up over ten steps, down to zero over the last."""
-    return args.lr * max(0.0, min(1.0, (step - args.observe + 1) / 10, (args.steps - step) / args.decay))
+    """The learning rate of a step: up over the first ten, down to zero over the last."""
+    return args.lr * min(1.0, (step + 1) / 10, (args.steps - step) / args.decay)
 
 
 def main():
@@ -74,11 +90,11 @@ def main():
     parser.add_argument("--autoencoder", required=True, help="weights of the autoencoder")
     parser.add_argument("--init", required=True, help="weights of the prior to tune")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--observe", type=int, default=20, help="steps at first that change nothing [%(default)s]")
+    parser.add_argument("--samples", type=int, default=4000, help="samples that are tuned [%(default)s]")
     parser.add_argument("--decay", type=int, default=100, help="steps over which the learning rate falls to zero")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=8e-6)
-    parser.add_argument("--keep", type=float, default=0.9, help="of the running moments, at each step [%(default)s]")
+    parser.add_argument("--lr", type=float, default=1e-5)
+    parser.add_argument("--keep", type=float, default=0.9, help="see FrechetLoss [%(default)s]")
     parser.add_argument("--ema", type=float, default=0.95)
     args = parser.parse_args()
     device, options = prepare(args), prior_options()
@@ -97,7 +113,11 @@ def main():
     parameters = trainable(network)
     classifier = target.embedded("smallresnet")
     classifier.model.to(device)
-    losses = nn.ModuleList(FrechetLoss(real, args.keep) for real in real_moments(classifier, images, device))
+    noise = torch.randn(args.samples, *prior.latent_shape, generator=torch.Generator().manual_seed(args.seed))
+    at_first = drawn_first(args, prior, noise)
+    views = torch.cat([images[::2], images[1::2].flip(-1)])
+    statistics = (all_moments(classifier, pictures, device) for pictures in (views, at_first))
+    losses = nn.ModuleList(FrechetLoss(*both, args.keep) for both in zip(*statistics, strict=True))
     adam = torch.optim.AdamW(parameters, betas=(0.8, 0.98), weight_decay=0.0)
     average = Average(network, args.ema)
     generator = torch.Generator().manual_seed(args.seed)
@@ -107,18 +127,19 @@ def main():
     if args.compile:
         network.velocity = torch.compile(network.velocity)
     while step < args.steps:
-        noise = torch.randn(args.batch, *prior.latent_shape, generator=generator).to(device)
-        tuned = step >= args.observe
-        with torch.set_grad_enabled(tuned), sdpa_kernel([SDPBackend.MATH]):  # on a CPU its backward is the faster one
-            pictures = prior.decode(prior.flow(noise))
-            found = [loss(x) for loss, x in zip(losses, seen(classifier, pictures), strict=True)]
-        if tuned:
-            for group in adam.param_groups:
-                group["lr"] = rate(step, args)
-            adam.zero_grad()
-            sum(found).backward()
-            adam.step()
-            average.update(network, step - args.observe)
+        part = torch.randint(0, args.samples, (args.batch,), generator=generator)
+        with torch.no_grad():
+            former = seen(classifier, at_first[part].to(device))
+        with sdpa_kernel([SDPBackend.MATH]):  # on a CPU its backward is the faster one
+            pictures = prior.decode(prior.flow(noise[part].to(device)))
+        features = seen(classifier, pictures)
+        found = [loss(*both) for loss, *both in zip(losses, features, former, strict=True)]
+        for group in adam.param_groups:
+            group["lr"] = rate(step, args)
+        adam.zero_grad()
+        sum(found).backward()
+        adam.step()
+        average.update(network, step)
         step += 1
         if step % 10 == 0:
             seconds = (time.monotonic() - started) / (step - start)

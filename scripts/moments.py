@@ -20,16 +20,18 @@ def gaussian(moments):
 class FrechetLoss(nn.Module):
     """The squared Frechet distance of features to those of real pictures, over the total variance of the latter.
 
-    A batch is too small to tell a covariance. So the distance is that of the running moments of many batches, while its
-    gradient is that of moving their moments by those of the last batch (after Mathiasen & Hvilshoj 2020,
-    arXiv:2009.14075, who use a batch alone).
+    A batch is too small to tell a covariance. So the distance is that of all samples, of which is known what they were
+    at first, and how moments of the same samples have changed since, on average over recent batches. Its gradient is
+    that of moving these moments by those of the last batch (after Mathiasen & Hvilshoj 2020, arXiv:2009.14075, who use
+    a batch alone).
 
     Args:
         real: `moments` of the features of real pictures.
-        keep: share of the running moments that stays with each batch, 0 <= keep < 1; first batches count alike.
+        first: `moments` of the features that all samples had at first.
+        keep: share of the average change that stays with each batch, 0 <= keep < 1.
     """
 
-    def __init__(self, real, keep):
+    def __init__(self, real, first, keep):
         super().__init__()
         self.keep = keep
         mean, covariance = gaussian(real)
@@ -37,16 +39,15 @@ class FrechetLoss(nn.Module):
         self.register_buffer("real_mean", mean)
         self.register_buffer("real_root", vectors * values.clamp_min(0).sqrt() @ vectors.mT)
         self.register_buffer("variance", covariance.trace())
-        self.register_buffer("running", torch.zeros_like(real))
-        self.register_buffer("batches", torch.tensor(0))
+        self.register_buffer("first", first)
+        self.register_buffer("change", torch.zeros_like(first))
 
-    def forward(self, features):
-        """Take features (N, D) into the running moments; the distance that they have then, a float64 scalar."""
+    def forward(self, features, at_first):
+        """Take in the features (N, D) of a batch and those that its samples had at first; the distance, a scalar."""
         found = moments(features)
-        self.batches += 1
         with torch.no_grad():
-            self.running.lerp_(found, max(1 - self.keep, 1 / self.batches.item()))
-        return self.distance(self.running + found - found.detach())
+            self.change.lerp_(found - moments(at_first), 1 - self.keep)
+        return self.distance(self.first + self.change + found - found.detach())
 
     def distance(self, moments):
         """|m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) over tr(C'), where m' and C' are real (Heusel et al. 2017)."""

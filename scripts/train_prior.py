@@ -16,7 +16,6 @@ noise tells, so that sampling needs no guidance (Tang et al. 2025, arXiv:2502.12
 
 import argparse
 import hashlib
-import os
 import time
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from muon import Muon
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from training import Average, Checkpoint, arguments, autocast, export, prepare, statistics
+from training import Average, Checkpoint, arguments, autocast, export, kept, prepare, statistics
 
 from equidiff_cli import target
 from equidiff_cli.prior import weights
@@ -73,10 +72,7 @@ def encoded(args, images, device):
     for file in (Path(args.autoencoder), target.EMBEDDED / "smallresnet.safetensors"):
         key.update(weights.sha256(file).encode())
     cache = Path(args.checkpoint).with_name(f"{key.hexdigest()[:16]}.latents.pt")
-    if not cache.exists():
-        torch.save(encode(images, args.autoencoder, device), cache.with_suffix(".part"))
-        os.replace(cache.with_suffix(".part"), cache)
-    return torch.load(cache, weights_only=True, mmap=True)
+    return kept(cache, lambda: encode(images, args.autoencoder, device))
 
 
 class Aligned(nn.Module):

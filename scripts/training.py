@@ -96,6 +96,15 @@ class Checkpoint:
         self.saved_at = time.monotonic()
 
 
+def kept(path, make):
+    """What `make()` returns, tensors by name, from the file `path` if that was written before."""
+    if not path.exists():
+        beside = path.with_suffix(".part")
+        torch.save(make(), beside)
+        os.replace(beside, path)
+    return torch.load(path, weights_only=True, mmap=True)
+
+
 def statistics(latents):
     """Mean and scale, each (1, C, 1, 1), by which latents (N, C, H, W) are normalised.
 
