@@ -6,7 +6,8 @@
 Flow matching asks for the right velocity at every point, which a small network cannot give. Here only the samples
 count, those of the default solver with its few steps: the gradient goes through all of them and the decoder, as in the
 method itself. The loss is the Frechet distance of what `smallresnet` sees in samples to what it sees in training
-pictures, at several depths (`moments.py`). It begins with drawing the `--samples` that are then tuned.
+pictures, at several depths (`moments.py`). The starting noises are always the same; their samples are drawn first, and
+the distances that are printed are those of these samples.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from training import Average, Checkpoint, arguments, export, kept, prepare
 
 from equidiff_cli import target
-from equidiff_cli.prior import build
+from equidiff_cli.prior import build, weights
 
 POOLED, PLACES = ("layer2", "layer3", "layer4"), ("layer1", "layer2", "layer3")  # of smallresnet, see `seen`
 
@@ -33,10 +34,10 @@ def seen(classifier, pictures):
 
     The means over each picture of three layers, then what three layers see at every place.
     """
-    kept = {}
+    outputs = {}
     hooks = [
         classifier.model.get_submodule(name).register_forward_hook(
-            lambda _module, _input, output, name=name: kept.update({name: output.clone()})
+            lambda _module, _input, output, name=name: outputs.update({name: output.clone()})
         )
         for name in {*POOLED, *PLACES}
     ]
@@ -45,8 +46,8 @@ def seen(classifier, pictures):
     finally:
         for hook in hooks:
             hook.remove()
-    means = [kept[name].mean((2, 3)) for name in POOLED]
-    return means + [kept[name].flatten(2).mT.flatten(0, 1) for name in PLACES]
+    means = [outputs[name].mean((2, 3)) for name in POOLED]
+    return means + [outputs[name].flatten(2).mT.flatten(0, 1) for name in PLACES]
 
 
 @torch.no_grad()
@@ -68,13 +69,14 @@ def drawn(prior, noise):
 
 def drawn_first(args, prior, noise):
     """What `drawn` returns, from a file beside the checkpoint if that was made with the same weights and options."""
-    options = json.dumps([prior.weights, prior.step.__name__, prior.times.tolist(), args.samples, args.seed])
+    files = [weights.sha256(file) for file in (args.init, args.autoencoder)]
+    options = json.dumps([files, prior.step.__name__, prior.times.tolist(), args.samples, args.seed])
     cache = Path(args.checkpoint).with_name(f"{hashlib.sha256(options.encode()).hexdigest()[:16]}.first.pt")
     return kept(cache, lambda: {"pictures": drawn(prior, noise)})["pictures"]
 
 
 def trainable(network):
-    """The parameters that are tuned: not the embeddings of time and class, which `Prior` computes once."""
+    """The parameters that are tuned: not the embeddings of time, class and place."""
     network.requires_grad_(False)
     parts = (network.x_embedder, network.blocks, network.final_layer)
     return [p.requires_grad_(True) for part in parts for p in part.parameters()]
@@ -90,11 +92,11 @@ def main():
     parser.add_argument("--autoencoder", required=True, help="weights of the autoencoder")
     parser.add_argument("--init", required=True, help="weights of the prior to tune")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--samples", type=int, default=4000, help="samples that are tuned [%(default)s]")
+    parser.add_argument("--samples", type=int, default=4000, help="how many starting noises [%(default)s]")
     parser.add_argument("--decay", type=int, default=100, help="steps over which the learning rate falls to zero")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=1e-5)
-    parser.add_argument("--keep", type=float, default=0.9, help="see FrechetLoss [%(default)s]")
+    parser.add_argument("--lr", type=float, default=5e-6)
+    parser.add_argument("--keep", type=float, default=0.8, help="see FrechetLoss [%(default)s]")
     parser.add_argument("--ema", type=float, default=0.95)
     args = parser.parse_args()
     device, options = prepare(args), prior_options()
@@ -116,14 +118,18 @@ def main():
     noise = torch.randn(args.samples, *prior.latent_shape, generator=torch.Generator().manual_seed(args.seed))
     at_first = drawn_first(args, prior, noise)
     views = torch.cat([images[::2], images[1::2].flip(-1)])
-    statistics = (all_moments(classifier, pictures, device) for pictures in (views, at_first))
-    losses = nn.ModuleList(FrechetLoss(*both, args.keep) for both in zip(*statistics, strict=True))
+    real, first = (all_moments(classifier, pictures, device) for pictures in (views, at_first))
+    losses = nn.ModuleList(FrechetLoss(*both, args.keep) for both in zip(real, first, strict=True))
     adam = torch.optim.AdamW(parameters, betas=(0.8, 0.98), weight_decay=0.0)
     average = Average(network, args.ema)
     generator = torch.Generator().manual_seed(args.seed)
     checkpoint = Checkpoint(args.checkpoint, generator, network=network, average=average, losses=losses, adam=adam)
     step, started = checkpoint.load(), time.monotonic()
     start = step
+    if not all(torch.allclose(loss.first, wanted) for loss, wanted in zip(losses, first, strict=True)):
+        raise ValueError(
+            f"--checkpoint={args.checkpoint}: it is of other samples; --init and --seed must be as they were"
+        )
     if args.compile:
         network.velocity = torch.compile(network.velocity)
     while step < args.steps:

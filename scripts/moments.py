@@ -1,4 +1,4 @@
-"""The Frechet distance of a running Gaussian to a fixed one, as a loss."""
+"""The Frechet distance of samples to real pictures as a loss, while the samples change."""
 
 import torch
 from torch import nn
@@ -21,9 +21,9 @@ class FrechetLoss(nn.Module):
     """The squared Frechet distance of features to those of real pictures, over the total variance of the latter.
 
     A batch is too small to tell a covariance. So the distance is that of all samples, of which is known what they were
-    at first, and how moments of the same samples have changed since, on average over recent batches. Its gradient is
-    that of moving these moments by those of the last batch (after Mathiasen & Hvilshoj 2020, arXiv:2009.14075, who use
-    a batch alone).
+    at first, and how moments of the same samples have changed since, on average over recent batches, beginning with no
+    change. Its gradient is that of moving these moments by those of the last batch (after Mathiasen & Hvilshoj 2020,
+    arXiv:2009.14075, who use a batch alone).
 
     Args:
         real: `moments` of the features of real pictures.
@@ -39,7 +39,7 @@ class FrechetLoss(nn.Module):
         self.register_buffer("real_mean", mean)
         self.register_buffer("real_root", vectors * values.clamp_min(0).sqrt() @ vectors.mT)
         self.register_buffer("variance", covariance.trace())
-        self.register_buffer("first", first)
+        self.register_buffer("first", first.clone())
         self.register_buffer("change", torch.zeros_like(first))
 
     def forward(self, features, at_first):

@@ -1,4 +1,4 @@
-"""Fine-tuning the prior through its sampler: the loss against other means, and a whole short training."""
+"""Fine-tuning the prior through its sampler: the loss, computed in another way, too, and whole short trainings."""
 
 import pytest
 import torch
@@ -134,6 +134,7 @@ def tune(finetune, tmp_path_factory):
             finetune.main()
         return load_file(out)
 
+    call.folder, call.images = folder, images
     return call
 
 
@@ -165,6 +166,28 @@ def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_weights(finetune, tu
     resumed = tune("resumed", *options)
     assert started == [0, 1, 2, 2, 3]
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_distance_is_from_samples_of_these_weights_to_training_pictures(finetune, moments, tune, monkeypatch):
+    asked, drawn = [], finetune.drawn
+    monkeypatch.setattr(finetune, "drawn", lambda prior, noise: asked.append(noise) or drawn(prior, noise))
+    tune("distance", "--steps", "1", "--seed", "5")
+    losses = torch.load(tune.folder / "distance.pt", weights_only=True)["losses"]
+    prior = build.embedded(
+        image_size=32, solver="heun", steps=5, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
+    )
+    images = tune.images.clone()
+    images[1::2] = images[1::2].flip(-1)
+    classifier = target.embedded("smallresnet")
+    with torch.no_grad():
+        samples = prior.decode(prior.flow(torch.randn(8, 10, 8, 8, generator=torch.Generator().manual_seed(5))))
+        first, real = (finetune.seen(classifier, pictures) for pictures in (samples, images / 255))
+    for i, (mine, other) in enumerate(zip(first, real, strict=True)):
+        torch.testing.assert_close(losses[f"{i}.first"], moments.moments(mine), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(losses[f"{i}.real_mean"], other.mean(0).double(), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match=r"--checkpoint=.*distance.pt: it is of other samples"):
+        tune("distance", "--steps", "2", "--seed", "6")
+    assert len(asked) == 2, "other samples were drawn for another seed"
 
 
 def test_weights_without_statistics_of_latents_are_refused(tmp_path):
