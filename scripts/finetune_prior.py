@@ -20,8 +20,7 @@ import torch
 from measure_embedded import prior_options
 from moments import FrechetLoss, moments
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from training import Average, Checkpoint, arguments, export, kept, prepare
+from training import Average, Checkpoint, arguments, attention, export, kept, prepare
 
 from equidiff_cli import target
 from equidiff_cli.prior import build, weights
@@ -61,18 +60,15 @@ def all_moments(classifier, pictures, device):
     return total
 
 
-@torch.no_grad()
-def drawn(prior, noise):
-    """The samples of starting noises (N, C, H, W): (N, 3, 32, 32) in [0, 1]."""
-    return torch.cat([prior.decode(prior.flow(part.to(prior.device))).cpu() for part in noise.split(50)])
-
-
 def drawn_first(args, prior, noise):
-    """What `drawn` returns, from a file beside the checkpoint if that was made with the same weights and options."""
+    """The samples of `noise` with the weights of --init, (N, 3, 32, 32) in [0, 1].
+
+    They are read from a file beside the checkpoint if that was made with the same weights and options.
+    """
     files = [weights.sha256(file) for file in (args.init, args.autoencoder)]
     options = json.dumps([files, prior.step.__name__, prior.times.tolist(), args.samples, args.seed])
     cache = Path(args.checkpoint).with_name(f"{hashlib.sha256(options.encode()).hexdigest()[:16]}.first.pt")
-    return kept(cache, lambda: {"pictures": drawn(prior, noise)})["pictures"]
+    return kept(cache, lambda: {"pictures": prior.sample(noise, 50).cpu()})["pictures"]
 
 
 def trainable(network):
@@ -128,7 +124,7 @@ def main():
     start = step
     if not all(torch.allclose(loss.first, wanted) for loss, wanted in zip(losses, first, strict=True)):
         raise ValueError(
-            f"--checkpoint={args.checkpoint}: it is of other samples; --init and --seed must be as they were"
+            f"--checkpoint={args.checkpoint}: of other samples, for another --init, --autoencoder, --samples or --seed"
         )
     if args.compile:
         network.velocity = torch.compile(network.velocity)
@@ -136,7 +132,7 @@ def main():
         part = torch.randint(0, args.samples, (args.batch,), generator=generator)
         with torch.no_grad():
             former = seen(classifier, at_first[part].to(device))
-        with sdpa_kernel([SDPBackend.MATH]):  # on a CPU its backward is the faster one
+        with attention(device):
             pictures = prior.decode(prior.flow(noise[part].to(device)))
         features = seen(classifier, pictures)
         found = [loss(*both) for loss, *both in zip(losses, features, former, strict=True)]

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from equidiff_cli.metrics.frechet import square_root
+
 
 def moments(features):
     """The mean outer product of features (N, D) with a 1 appended, (D + 1, D + 1) float64: the mean is in its edges."""
@@ -35,9 +37,8 @@ class FrechetLoss(nn.Module):
         super().__init__()
         self.keep = keep
         mean, covariance = gaussian(real)
-        values, vectors = torch.linalg.eigh(covariance)
         self.register_buffer("real_mean", mean)
-        self.register_buffer("real_root", vectors * values.clamp_min(0).sqrt() @ vectors.mT)
+        self.register_buffer("real_root", square_root(covariance))
         self.register_buffer("variance", covariance.trace())
         self.register_buffer("first", first.clone())
         self.register_buffer("change", torch.zeros_like(first))

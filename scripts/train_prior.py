@@ -26,8 +26,7 @@ from coupling import blocks, carriers, coupled, gaussianized
 from muon import Muon
 from safetensors.torch import load_file
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from training import Average, Checkpoint, arguments, autocast, export, kept, prepare, statistics
+from training import Average, Checkpoint, arguments, attention, autocast, export, kept, prepare, statistics
 
 from equidiff_cli import target
 from equidiff_cli.prior import weights
@@ -157,8 +156,7 @@ def losses(forward, z, noise, t, y, seen, uncoupled=None, guidance=0.0):
     has over w. The squared error is least for w + (u - w) / (1 - g), where u is what would be learnt without.
     """
     x = torch.lerp(noise, z, t[:, None, None, None])
-    kernels = [SDPBackend.MATH] if z.device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-    with autocast(z.device), sdpa_kernel(kernels):  # on a CPU plain products are faster, their backward most of all
+    with autocast(z.device), attention(z.device):
         v, told = forward(x, t, y)
         v, target = v.float(), z - noise
         if uncoupled is not None:

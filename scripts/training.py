@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def arguments(description, checkpoint):
@@ -41,6 +42,11 @@ def autocast(device):
         else device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     )
     return torch.autocast(device.type, torch.bfloat16) if fast else nullcontext()
+
+
+def attention(device):
+    """How attention is computed: on a CPU plain products are faster, their backward most of all."""
+    return sdpa_kernel([SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
 
 
 class Average(torch.nn.Module):

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from equidiff_cli import target
 from equidiff_cli.metrics.frechet import frechet_distance
 from equidiff_cli.prior import build
+from equidiff_cli.prior.prior import Prior
 
 
 @pytest.fixture(scope="module")
@@ -162,15 +163,15 @@ def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_weights(finetune, tu
     monkeypatch.setattr(finetune, "rate", stops)
     with pytest.raises(KeyboardInterrupt):
         tune("resumed", *options)
-    monkeypatch.setattr(finetune, "drawn", lambda *_: pytest.fail("these samples were drawn before"))
+    monkeypatch.setattr(Prior, "sample", lambda *_: pytest.fail("these samples were drawn before"))
     resumed = tune("resumed", *options)
     assert started == [0, 1, 2, 2, 3]
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_the_distance_is_from_samples_of_these_weights_to_training_pictures(finetune, moments, tune, monkeypatch):
-    asked, drawn = [], finetune.drawn
-    monkeypatch.setattr(finetune, "drawn", lambda prior, noise: asked.append(noise) or drawn(prior, noise))
+    asked, sample = [], Prior.sample
+    monkeypatch.setattr(Prior, "sample", lambda *arguments: asked.append(arguments) or sample(*arguments))
     tune("distance", "--steps", "1", "--seed", "5")
     losses = torch.load(tune.folder / "distance.pt", weights_only=True)["losses"]
     prior = build.embedded(
@@ -185,7 +186,7 @@ def test_the_distance_is_from_samples_of_these_weights_to_training_pictures(fine
     for i, (mine, other) in enumerate(zip(first, real, strict=True)):
         torch.testing.assert_close(losses[f"{i}.first"], moments.moments(mine), rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(losses[f"{i}.real_mean"], other.mean(0).double(), rtol=1e-3, atol=1e-4)
-    with pytest.raises(ValueError, match=r"--checkpoint=.*distance.pt: it is of other samples"):
+    with pytest.raises(ValueError, match=r"--checkpoint=.*distance.pt: of other samples"):
         tune("distance", "--steps", "2", "--seed", "6")
     assert len(asked) == 2, "other samples were drawn for another seed"
 

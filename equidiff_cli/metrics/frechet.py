@@ -12,13 +12,13 @@ def frechet_distance(a, b):
     a, b = a.double(), b.double()
     difference = (a.mean(0) - b.mean(0)).square().sum()
     cov_a, cov_b = torch.cov(a.T), torch.cov(b.T)
-    root_a = _root(cov_a)
+    root_a = square_root(cov_a)
     # (A B)^(1/2) has the trace of the symmetric (A^(1/2) B A^(1/2))^(1/2)
     overlap = torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp_min(0).sqrt().sum()
     return (difference + cov_a.trace() + cov_b.trace() - 2 * overlap).clamp_min(0).item()
 
 
-def _root(matrix):
+def square_root(matrix):
     """The symmetric square root of a positive semidefinite matrix."""
     values, vectors = torch.linalg.eigh(matrix)
     return vectors * values.clamp_min(0).sqrt() @ vectors.T

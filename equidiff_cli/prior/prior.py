@@ -103,7 +103,11 @@ class Prior:
         return ((x + 1) / 2).clamp(0, 1)
 
     @torch.no_grad()
+    def sample(self, noise, batch):
+        """Pictures of starting noises (N, C, H, W), (N, 3, H, W) in [0, 1], `batch` of them at once."""
+        return torch.cat([self.decode(self.flow(part.to(self.device))) for part in noise.split(batch)])
+
     def unguided(self, samples, batch):
         """Pictures of `samples` fixed starting noises, (samples, 3, H, W) in [0, 1]: what chance gives."""
         noise = torch.stack([self.noise(sample_seed(NULL_STREAM, i)) for i in range(samples)])
-        return torch.cat([self.decode(self.flow(part.to(self.device))) for part in noise.split(batch)])
+        return self.sample(noise, batch)
