@@ -6,8 +6,8 @@
 Flow matching asks for the right velocity at every point, which a small network cannot give. Here only the samples
 count, those of the default solver with its few steps: the gradient goes through all of them and the decoder, as in the
 method itself. The loss is the Frechet distance of what `smallresnet` sees in samples to what it sees in training
-pictures, at several depths (`moments.py`). The starting noises are always the same; their samples are drawn first, and
-the distances that are printed are those of these samples.
+pictures, at several depths, and of what it calls them (`moments.py`). The starting noises are always the same; their
+samples are drawn first, and the distances that are printed are those of these samples.
 """
 
 import hashlib
@@ -26,12 +26,14 @@ from equidiff_cli import target
 from equidiff_cli.prior import build, weights
 
 POOLED, PLACES = ("layer2", "layer3", "layer4"), ("layer1", "layer2", "layer3")  # of smallresnet, see `seen`
+SETS = len(POOLED + PLACES) + 1
 
 
 def seen(classifier, pictures):
-    """What `smallresnet` sees in pictures (N, 3, 32, 32) in [0, 1]: six sets of features, each (M, D).
+    """What `smallresnet` sees in pictures (N, 3, 32, 32) in [0, 1]: seven sets of features, each (M, D).
 
-    The means over each picture of three layers, then what three layers see at every place.
+    The means over each picture of three layers, what three layers see at every place, then the probabilities of the
+    classes: their covariance tells how sure the classifier is of single pictures, which the other sets hardly do.
     """
     outputs = {}
     hooks = [
@@ -41,18 +43,18 @@ def seen(classifier, pictures):
         for name in {*POOLED, *PLACES}
     ]
     try:
-        classifier(pictures)
+        probabilities = classifier(pictures).softmax(1)
     finally:
         for hook in hooks:
             hook.remove()
     means = [outputs[name].mean((2, 3)) for name in POOLED]
-    return means + [outputs[name].flatten(2).mT.flatten(0, 1) for name in PLACES]
+    return [*means, *(outputs[name].flatten(2).mT.flatten(0, 1) for name in PLACES), probabilities]
 
 
 @torch.no_grad()
 def all_moments(classifier, pictures, device):
     """`moments` of each set of features of pictures (N, 3, 32, 32), uint8 or in [0, 1]."""
-    total = [0.0] * len(POOLED + PLACES)
+    total = [0.0] * SETS
     for part in pictures.split(500):
         part = part.to(device) if part.is_floating_point() else part.to(device) / 255
         features = seen(classifier, part)

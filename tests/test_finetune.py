@@ -92,18 +92,19 @@ def test_descending_it_gives_samples_the_statistics_of_the_real_ones(moments):
     assert frechet_distance(first, real) > 5 and frechet_distance(found, real) < 0.1
 
 
-def test_what_is_seen_are_means_and_places_of_the_layers_of_smallresnet(finetune):
+def test_what_is_seen_are_means_places_and_probabilities_of_smallresnet(finetune):
     classifier = target.embedded("smallresnet")
     x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     found = finetune.seen(classifier, x)
-    assert len(found) == len(finetune.POOLED + finetune.PLACES)
+    assert len(found) == finetune.SETS
     maps = [classifier.activations(x, name) for name in finetune.POOLED + finetune.PLACES]
     for features, layer in zip(found[:3], maps[:3], strict=True):
         torch.testing.assert_close(features, layer.mean((2, 3)))
-    for features, layer in zip(found[3:], maps[3:], strict=True):
+    for features, layer in zip(found[3:-1], maps[3:], strict=True):
         per_picture = features.unflatten(0, (3, -1))
         torch.testing.assert_close(per_picture[1, 5], layer[1].flatten(1)[:, 5])
         assert features.shape == (3 * layer[0, 0].numel(), layer.shape[1])
+    torch.testing.assert_close(found[-1], classifier(x).softmax(1))
     assert not classifier.model.layer2._forward_hooks
 
 
