@@ -103,6 +103,7 @@ def main():
     prior = build.small(
         args.init,
         args.autoencoder,
+        keys=("--init", "--autoencoder"),
         solver=options.solver,
         steps=options.steps,
         shift=options.shift,

@@ -192,8 +192,12 @@ def test_the_distance_is_from_samples_of_these_weights_to_training_pictures(fine
     assert len(asked) == 2, "other samples were drawn for another seed"
 
 
-def test_weights_without_statistics_of_latents_are_refused(tmp_path):
+def test_weights_that_cannot_be_tuned_are_refused_by_the_name_of_their_option(tune, tmp_path):
     file = tmp_path / "other.safetensors"
     save_file({"blocks.0.attn.qkv.weight": torch.zeros(3, 1)}, file)
-    with pytest.raises(ValueError, match=f"prior={file}: it does not hold the statistics of the latents"):
+    with pytest.raises(ValueError, match=f"^--init={file}: it does not hold the statistics of the latents"):
+        tune("refused", "--init", file)
+    with pytest.raises(ValueError, match=f"^--autoencoder={file}: does not fit"):
+        tune("refused", "--autoencoder", file)
+    with pytest.raises(ValueError, match=f"^prior={file}: it does not hold the statistics of the latents"):
         build.small(file, file, device="cpu")

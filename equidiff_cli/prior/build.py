@@ -30,15 +30,17 @@ def embedded(*, image_size, solver, steps, shift, device, autocast):
     return prior
 
 
-def small(network_file, decoder_file, *, device, **options):
-    """The `Prior`, with `options`, of weights of the size of the embedded ones."""
-    state = weights.read(network_file, "prior")
+def small(network_file, decoder_file, *, device, keys=("prior", "prior"), **options):
+    """The `Prior`, with `options`, of weights of the size of the embedded ones; `keys` name the files in errors."""
+    state = weights.read(network_file, keys[0])
     if not {"latents_mean", "latents_std"} <= state.keys():
-        raise ValueError(f"prior={network_file}: it does not hold the statistics of the latents, latents_mean and _std")
+        raise ValueError(
+            f"{keys[0]}={network_file}: it does not hold the statistics of the latents, latents_mean and _std"
+        )
     mean, std = (state.pop(f"latents_{name}").float() for name in ("mean", "std"))
-    network = weights.load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, "prior", network_file)
-    state = weights.read(decoder_file, "prior")
-    decoder = weights.load(lambda: PatchAutoencoder(**EMBEDDED_AUTOENCODER), state, "prior", decoder_file)
+    network = weights.load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, keys[0], network_file)
+    state = weights.read(decoder_file, keys[1])
+    decoder = weights.load(lambda: PatchAutoencoder(**EMBEDDED_AUTOENCODER), state, keys[1], decoder_file)
     prior = Prior(network.to(device), decoder.to(device), mean.to(device), std.to(device), **options)
     prior.weights = {Path(file).name: weights.sha256(file) for file in (network_file, decoder_file)}
     return prior
