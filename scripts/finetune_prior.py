@@ -33,7 +33,7 @@ def seen(classifier, pictures):
     """What `smallresnet` sees in pictures (N, 3, 32, 32) in [0, 1]: seven sets of features, each (M, D).
 
     The means over each picture of three layers, what three layers see at every place, then the probabilities of the
-    classes: their covariance tells how sure the classifier is of single pictures, which the other sets hardly do.
+    classes, whose covariance tells how sure the classifier is of single pictures.
     """
     outputs = {}
     hooks = [
