@@ -175,7 +175,7 @@ def truncated(bench):
     """A step whose gradient goes through the last K solver steps only: its time over that of the full one, and the mean
     cosine between the two gradients. Nothing is recomputed."""
     z0, going = bench.noise(bench.batch), torch.zeros(bench.batch, dtype=torch.bool)
-    counts = [k for k in (1, 2, 3, 5, 7) if k < bench.steps] + [bench.steps]
+    counts = [k for k in (1, 2, 3, 4, 5, 7) if k < bench.steps] + [bench.steps]
     bench.prior.recompute, gradients = 0, {}
 
     def step(k):
