@@ -4,7 +4,8 @@
     python scripts/bench_engine.py --samples 16 --json bench.json
 
 Times are the shortest of several repetitions, taken in turns, so that a busy moment of the machine touches no single
-one. On a CPU with one thread (the default) they are processor time, which other processes disturb little.
+one. On a CPU with one thread (the default) they are processor time, which other processes disturb less than wall time.
+Measure on a quiet machine all the same: beside other work a step takes longer over its parts.
 On a CUDA device the utilisation of a LightningDiT-XL/1 with random weights in bfloat16 is measured, too.
 """
 
@@ -172,8 +173,8 @@ def memory_at_50_over_10(device):
 
 
 def truncated(bench):
-    """A step whose gradient goes through the last K solver steps only: its time over that of the full one, and the mean
-    cosine between the two gradients. Nothing is recomputed."""
+    """The loss and its gradient through the last K solver steps only: their time over that of the full ones, and the
+    mean cosine between the two gradients. Nothing is recomputed."""
     z0, going = bench.noise(bench.batch), torch.zeros(bench.batch, dtype=torch.bool)
     counts = [k for k in (1, 2, 3, 4, 5, 7) if k < bench.steps] + [bench.steps]
     bench.prior.recompute, gradients = 0, {}
