@@ -1,76 +1,29 @@
-"""Fine-tune the embedded prior through its sampler: samples as a whole get the statistics of training pictures.
+"""Fine-tune the embedded prior through its sampler, against critics that tell its samples from real pictures.
 
     python scripts/finetune_prior.py --data FOLDER --autoencoder equidiff_cli/prior/embedded/autoencoder.safetensors \
         --init trained.safetensors --out equidiff_cli/prior/embedded/lightningdit.safetensors
 
 Flow matching asks for the right velocity at every point, which a small network cannot give. Here only the samples
-count, those of the default solver with its few steps: the gradient goes through all of them and the decoder, as in the
-method itself. The loss is the Frechet distance of what `smallresnet` sees in samples to what it sees in training
-pictures, at several depths, and of what it calls them (`moments.py`). The starting noises are always the same; their
-samples are drawn first, and the distances that are printed are those of these samples.
+count, those of a solver with few steps: the gradient goes through all of them and the decoder, as in the
+method itself. What is wrong with samples is told by `critics.py`, which learn it at the same time (Goodfellow et al.
+2014; after flow matching Lin et al. 2025, arXiv:2501.08316). In the first steps only the critics learn.
 """
 
-import hashlib
-import json
 import time
-from pathlib import Path
 
 import cifar10
 import torch
+from critics import Remembered, critics, deception, detection, views
 from measure_embedded import prior_options
-from moments import FrechetLoss, moments
-from torch import nn
-from training import Average, Checkpoint, arguments, attention, export, kept, prepare
+from quality import reconstructions
+from training import Average, Checkpoint, arguments, attention, export, prepare
 
 from equidiff_cli import target
-from equidiff_cli.prior import build, weights
+from equidiff_cli.prior import build
 
-POOLED, PLACES = ("layer2", "layer3", "layer4"), ("layer1", "layer2", "layer3")  # of smallresnet, see `seen`
-SETS = len(POOLED + PLACES) + 1
-
-
-def seen(classifier, pictures):
-    """What `smallresnet` sees in pictures (N, 3, 32, 32) in [0, 1]: seven sets of features, each (M, D).
-
-    The means over each picture of three layers, what three layers see at every place, then the probabilities of the
-    classes, whose covariance tells how sure the classifier is of single pictures.
-    """
-    outputs = {}
-    hooks = [
-        classifier.model.get_submodule(name).register_forward_hook(
-            lambda _module, _input, output, name=name: outputs.update({name: output.clone()})
-        )
-        for name in {*POOLED, *PLACES}
-    ]
-    try:
-        probabilities = classifier(pictures).softmax(1)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    means = [outputs[name].mean((2, 3)) for name in POOLED]
-    return [*means, *(outputs[name].flatten(2).mT.flatten(0, 1) for name in PLACES), probabilities]
-
-
-@torch.no_grad()
-def all_moments(classifier, pictures, device):
-    """`moments` of each set of features of pictures (N, 3, 32, 32), uint8 or in [0, 1]."""
-    total = [0.0] * SETS
-    for part in pictures.split(500):
-        part = part.to(device) if part.is_floating_point() else part.to(device) / 255
-        features = seen(classifier, part)
-        total = [found + len(part) / len(pictures) * moments(x) for found, x in zip(total, features, strict=True)]
-    return total
-
-
-def drawn_first(args, prior, noise):
-    """The samples of `noise` with the weights of --init, (N, 3, 32, 32) in [0, 1].
-
-    They are read from a file beside the checkpoint if that was made with the same weights and options.
-    """
-    files = [weights.sha256(file) for file in (args.init, args.autoencoder)]
-    options = json.dumps([files, prior.step.__name__, prior.times.tolist(), args.samples, args.seed])
-    cache = Path(args.checkpoint).with_name(f"{hashlib.sha256(options.encode()).hexdigest()[:16]}.first.pt")
-    return kept(cache, lambda: {"pictures": prior.sample(noise, 50).cpu()})["pictures"]
+REMEMBERED = 12  # batches of samples that critics must not forget
+FAIR_EVERY = 4  # critics' steps between two in which their restlessness counts
+NORMAL = 2000  # pictures whose views say what is normal for a critic
 
 
 def trainable(network):
@@ -81,23 +34,31 @@ def trainable(network):
 
 
 def rate(step, args):
-    """The learning rate of a step: up over the first ten, down to zero over the last."""
-    return args.lr * min(1.0, (step + 1) / 10, (args.steps - step) / args.decay)
+    """The prior's learning rate of a step: none at first, then up over ten, down to zero over the last."""
+    return args.lr * max(0.0, min(1.0, (step + 1 - args.warm) / 10, (args.steps - step) / args.decay))
+
+
+def drawn(images, count, generator):
+    """So many of images (N, 3, 32, 32) uint8, half of them mirrored."""
+    pictures = images[torch.randint(0, len(images), (count,), generator=generator)]
+    mirrored = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+    return torch.where(mirrored, pictures.flip(-1), pictures)
 
 
 def main():
     parser = arguments(__doc__, "checkpoints/finetune.pt")
+    parser.add_argument("overrides", nargs="*", help="of the solver, such as prior.steps=4 [none]")
     parser.add_argument("--autoencoder", required=True, help="weights of the autoencoder")
     parser.add_argument("--init", required=True, help="weights of the prior to tune")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--samples", type=int, default=4000, help="how many starting noises [%(default)s]")
-    parser.add_argument("--decay", type=int, default=100, help="steps over which the learning rate falls to zero")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--warm", type=int, default=60, help="steps in which only the critics learn")
+    parser.add_argument("--decay", type=int, default=200, help="steps over which the learning rate falls to zero")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=5e-6)
-    parser.add_argument("--keep", type=float, default=0.8, help="see FrechetLoss [%(default)s]")
-    parser.add_argument("--ema", type=float, default=0.95)
+    parser.add_argument("--lr", type=float, default=3e-5)
+    parser.add_argument("--critics-lr", type=float, default=5e-4)
+    parser.add_argument("--ema", type=float, default=0.98)
     args = parser.parse_args()
-    device, options = prepare(args), prior_options()
+    device, options = prepare(args), prior_options(args.overrides)
 
     images, _ = cifar10.load(args.data, "train")
     prior = build.small(
@@ -110,46 +71,65 @@ def main():
         device=device,
     )
     prior.recompute = 0
-    network = prior.network
-    parameters = trainable(network)
-    classifier = target.embedded("smallresnet")
+    network, classifier = prior.network, target.embedded("smallresnet")
     classifier.model.to(device)
-    noise = torch.randn(args.samples, *prior.latent_shape, generator=torch.Generator().manual_seed(args.seed))
-    at_first = drawn_first(args, prior, noise)
-    views = torch.cat([images[::2], images[1::2].flip(-1)])
-    real, first = (all_moments(classifier, pictures, device) for pictures in (views, at_first))
-    losses = nn.ModuleList(FrechetLoss(*both, args.keep) for both in zip(real, first, strict=True))
-    adam = torch.optim.AdamW(parameters, betas=(0.8, 0.98), weight_decay=0.0)
-    average = Average(network, args.ema)
     generator = torch.Generator().manual_seed(args.seed)
-    checkpoint = Checkpoint(args.checkpoint, generator, network=network, average=average, losses=losses, adam=adam)
+
+    def real(count=args.batch):
+        """Views of real pictures as the decoder shows them: what it cannot show is no fault of the prior's."""
+        with torch.no_grad():
+            return views(classifier, reconstructions(prior, drawn(images, count, generator)).to(device))
+
+    judges = critics(real(NORMAL)).to(device)
+    adam = torch.optim.Adam(trainable(network), lr=args.lr, betas=(0.0, 0.99))
+    critics_adam = torch.optim.Adam(judges.parameters(), lr=args.critics_lr, betas=(0.0, 0.99))
+    average, remembered = Average(network, args.ema), Remembered(REMEMBERED * args.batch)
+    checkpoint = Checkpoint(
+        args.checkpoint,
+        generator,
+        network=network,
+        average=average,
+        judges=judges,
+        remembered=remembered,
+        adam=adam,
+        critics_adam=critics_adam,
+    )
     step, started = checkpoint.load(), time.monotonic()
-    start = step
-    if not all(torch.allclose(loss.first, wanted) for loss, wanted in zip(losses, first, strict=True)):
-        raise ValueError(
-            f"--checkpoint={args.checkpoint}: of other samples, for another --init, --autoencoder, --samples or --seed"
-        )
+    start, recent = step, []
     if args.compile:
         network.velocity = torch.compile(network.velocity)
+
+    def criticise(real, samples, turn):
+        loss, right = detection(judges, real, samples, FAIR_EVERY if turn % FAIR_EVERY == 0 else 0.0)
+        critics_adam.zero_grad()
+        loss.backward()
+        critics_adam.step()
+        return right
+
     while step < args.steps:
-        part = torch.randint(0, args.samples, (args.batch,), generator=generator)
+        noise, now = torch.randn(args.batch, *prior.latent_shape, generator=generator), real()
+        with attention(device), torch.set_grad_enabled(step >= args.warm):
+            samples = prior.decode(prior.flow(noise.to(device)))
+            seen = views(classifier, samples)
+        if step >= args.warm:
+            adam.param_groups[0]["lr"] = rate(step, args)
+            judges.requires_grad_(False)
+            adam.zero_grad()
+            deception(judges, now, seen).backward()
+            adam.step()
+            average.update(network, step)
+            judges.requires_grad_(True)
+        recent.append(criticise(now, [view.detach() for view in seen], 2 * step))
+        remembered.add(samples)
         with torch.no_grad():
-            former = seen(classifier, at_first[part].to(device))
-        with attention(device):
-            pictures = prior.decode(prior.flow(noise[part].to(device)))
-        features = seen(classifier, pictures)
-        found = [loss(*both) for loss, *both in zip(losses, features, former, strict=True)]
-        for group in adam.param_groups:
-            group["lr"] = rate(step, args)
-        adam.zero_grad()
-        sum(found).backward()
-        adam.step()
-        average.update(network, step)
+            former = views(classifier, remembered.draw(args.batch, generator).to(device))
+        criticise(real(), former, 2 * step + 1)
         step += 1
         if step % 10 == 0:
             seconds = (time.monotonic() - started) / (step - start)
-            distances = " ".join(f"{x.item():.4f}" for x in found)
-            print(f"step {step}/{args.steps} distances {distances}, {seconds:.1f} s a step", flush=True)
+            right = " ".join(f"{x:.2f}" for x in torch.stack(recent).mean(0).tolist())
+            print(f"step {step}/{args.steps} critics right {right}, {seconds:.1f} s a step", flush=True)
+            recent.clear()
         checkpoint.save(step, force=step == args.steps)
     if args.out:
         final = average.model

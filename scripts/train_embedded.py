@@ -32,7 +32,7 @@ RECIPES = {  # name: the file that each training leaves, its script and options;
         "guided": "train_prior.py --autoencoder {autoencoder} --init {uncoupled} --uncoupled {uncoupled}"
         " --steps 60000 --decay 20000 --batch 256 --ema 0.9995 --compile",
         "lightningdit": "finetune_prior.py --autoencoder {autoencoder} --init {guided}"
-        " --steps 3000 --decay 1000 --batch 256 --samples 50000 --ema 0.99 --compile",
+        " --steps 6000 --decay 1500 --batch 256 --ema 0.99 --compile",
     },
 }
 

@@ -1,18 +1,20 @@
-"""Fine-tuning the prior through its sampler: the loss, computed in another way, too, and whole short trainings."""
+"""Fine-tuning the prior through its sampler: the critics, and whole short trainings."""
+
+import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn.functional import softplus
 
 from equidiff_cli import target
-from equidiff_cli.metrics.frechet import frechet_distance
 from equidiff_cli.prior import build
-from equidiff_cli.prior.prior import Prior
 
 
 @pytest.fixture(scope="module")
-def moments(script):
-    return script("moments")
+def critics(script):
+    return script("critics")
 
 
 @pytest.fixture(scope="module")
@@ -20,103 +22,157 @@ def finetune(script):
     return script("finetune_prior")
 
 
-def drawn(count, scale, mean, seed):
-    """Features (count, D) float64, normal, with standard deviations `scale` (D,), mixed so that all of them depend."""
-    generator = torch.Generator().manual_seed(seed)
-    mix = torch.linalg.qr(torch.randn(len(scale), len(scale), generator=generator)).Q
-    return ((torch.randn(count, len(scale), generator=generator) * torch.tensor(scale)) @ mix + mean).double()
+@pytest.fixture(scope="module")
+def classifier():
+    return target.embedded("smallresnet")
 
 
-def loss_of(moments, real, first, keep):
-    return moments.FrechetLoss(moments.moments(real), moments.moments(first), keep)
+def uniform(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_loss_is_the_frechet_distance_over_the_variance(moments):
-    real, samples = drawn(4000, [3.0, 1.0, 0.5, 2.0], 1.0, 0), drawn(4000, [1.0, 2.0, 1.5, 0.1], 0.4, 1)
-    wanted = frechet_distance(samples, real) / real.var(0).sum().item()
-    assert loss_of(moments, real, samples, 0.9)(samples, samples).item() == pytest.approx(wanted, rel=1e-3)
-    assert loss_of(moments, real, real, 0.9)(samples, samples).item() == pytest.approx(0, abs=1e-6)
-    assert loss_of(moments, real, real, 0.0)(samples, real).item() == pytest.approx(wanted, rel=1e-3)
-
-
-def test_its_gradient_is_that_of_finite_differences(moments):
-    real, first, samples = (
-        drawn(40, scale, 0.4, seed) for seed, scale in enumerate(([3, 1, 0.5], [1, 1, 1], [1, 2, 1.5]))
-    )
-
-    def distance(x):
-        return loss_of(moments, real, first, 0.0)(x, first)
-
-    assert torch.autograd.gradcheck(distance, samples.requires_grad_())
-
-
-def test_a_change_is_averaged_over_batches(moments):
-    first, batches = drawn(60, [1.0, 2.0], 0.0, 0), [drawn(60, [2.0, 1.0], float(i), i) for i in range(3)]
-    loss = loss_of(moments, drawn(60, [1.0, 1.0], 0.0, 1), first, 0.75)
-    for batch in batches:
-        loss(batch, first)
-    changes = [moments.moments(batch) - moments.moments(first) for batch in batches]
-    wanted = 0.25 * (0.75**2 * changes[0] + 0.75 * changes[1] + changes[2])
-    torch.testing.assert_close(loss.change, wanted)
-
-
-def test_a_batch_feels_the_distance_of_all_samples(moments):
-    """Its samples are too far down, yet they are to move further down: all samples together are too far up."""
-    real, first = drawn(500, [1.0, 2.0, 0.5], 0.0, 0), drawn(500, [1.0, 1.0, 1.0], 2.0, 1)
-    samples = drawn(10, [0.1, 0.1, 0.1], -1.0, 2)
-    loss = loss_of(moments, real, first, 0.9)
-    loss(samples.requires_grad_(), samples.detach()).backward()
-    assert samples.grad.mean() > 0
-    moved = samples.detach() - 0.05 * samples.grad
-    step = moments.moments(moved) - moments.moments(samples.detach())
-    fallen = loss.distance(loss.first) - loss.distance(loss.first + step)
-    assert fallen.item() == pytest.approx(0.05 * samples.grad.square().sum().item(), rel=0.1)
-
-
-def test_descending_it_gives_samples_the_statistics_of_the_real_ones(moments):
-    real = drawn(4000, [3.0, 1.0, 0.5, 2.0], 1.0, 0)
-    generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(1000, 4, generator=generator, dtype=torch.float64)
+def linear_critic(critics, channels, rigor=0.5):
+    """A critic whose body does nothing, and which does not look at the spread."""
     torch.manual_seed(0)
-    linear = torch.nn.Linear(4, 4, dtype=torch.float64)
-    first = linear(noise).detach()
-    loss = loss_of(moments, real, first, 0.8)
-    optimizer = torch.optim.Adam(linear.parameters(), lr=0.03)
-    for step in range(500):
-        optimizer.param_groups[0]["lr"] = 0.03 * (1 - step / 500)
-        part = torch.randint(0, len(noise), (64,), generator=generator)
-        optimizer.zero_grad()
-        loss(linear(noise[part]), first[part]).backward()
-        optimizer.step()
-    found = linear(noise).detach()
-    assert frechet_distance(first, real) > 5 and frechet_distance(found, real) < 0.1
+    critic = critics.Critic(torch.nn.Identity(), channels, rigor, uniform(50, channels, 4, 4) * 3 + 1)
+    with torch.no_grad():
+        critic.last.weight[:, -1] = 0
+    return critic
 
 
-def test_what_is_seen_are_means_places_and_probabilities_of_smallresnet(finetune):
-    classifier = target.embedded("smallresnet")
-    x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    found = finetune.seen(classifier, x)
-    assert len(found) == finetune.SETS
-    maps = [classifier.activations(x, name) for name in finetune.POOLED + finetune.PLACES]
-    for features, layer in zip(found[:3], maps[:3], strict=True):
-        torch.testing.assert_close(features, layer.mean((2, 3)))
-    for features, layer in zip(found[3:-1], maps[3:], strict=True):
-        per_picture = features.unflatten(0, (3, -1))
-        torch.testing.assert_close(per_picture[1, 5], layer[1].flatten(1)[:, 5])
-        assert features.shape == (3 * layer[0, 0].numel(), layer.shape[1])
-    torch.testing.assert_close(found[-1], classifier(x).softmax(1))
+def test_views_are_the_pictures_and_what_smallresnet_sees_at_four_depths(critics, classifier):
+    x = uniform(3, 3, 32, 32)
+    pictures, first, *others = critics.views(classifier, x)
+    assert pictures is x
+    torch.testing.assert_close(first, torch.nn.functional.avg_pool2d(classifier.activations(x, "layer1"), 2))
+    for name, view in zip(("layer2", "layer3", "layer4"), others, strict=True):
+        torch.testing.assert_close(view, classifier.activations(x, name))
+        assert view.shape[1] == critics.LAYERS[name][0]
     assert not classifier.model.layer2._forward_hooks
 
 
-def test_moments_of_many_pictures_are_those_of_all_at_once(finetune, moments):
-    classifier = target.embedded("smallresnet")
-    images = torch.randint(0, 256, (502, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    images[500:] //= 2
+def test_what_a_critic_gets_is_normalised_by_real_views(critics):
+    real = uniform(50, 4, 4, 4) * 3 + 1
+    x = linear_critic(critics, 4).normalise(real)
+    torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(x.std((0, 2, 3)), torch.ones(4))
+
+
+def test_a_critic_judges_every_place_and_sees_how_much_the_samples_of_a_group_differ(critics, classifier):
+    judges = critics.critics(critics.views(classifier, uniform(8, 3, 32, 32)))
+    x = critics.views(classifier, uniform(16, 3, 32, 32, seed=1))
+    x = [torch.cat([view[:8], view[:1].expand(8, -1, -1, -1)]) for view in x]  # the second group is all the same
+    for critic, view, side in zip(judges, x, (8, 8, 8, 4, 2), strict=True):
+        verdict = critic(critic.normalise(view))
+        assert verdict.shape == (16, 1, side, side)
+        assert not torch.allclose(verdict[0], verdict[8], atol=1e-4), "the same picture, in another company"
+        torch.testing.assert_close(verdict[8:], verdict[8:9].expand(8, -1, -1, -1), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(verdict[8:], critic(critic.normalise(view[8:])), rtol=1e-3, atol=1e-4)
+    assert judges[0](judges[0].normalise(x[0][:3])).shape == (3, 1, 8, 8), "fewer than a group"
+
+
+def test_doubt_is_that_of_a_logistic_comparison(critics):
+    better, worse = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, -2.0]])
+    assert critics.doubt(better, worse).item() == pytest.approx((math.log(2) + math.log(1 + math.exp(-5))) / 2)
+
+
+def test_restlessness_is_the_squared_norm_of_the_gradient(critics):
+    critic = linear_critic(critics, 4)
+    x = uniform(4000, 4, 2, 2).requires_grad_()
+    verdict = critic(x)
+    (slope,) = torch.autograd.grad(verdict.mean((1, 2, 3)).sum(), x, retain_graph=True)
+    torch.manual_seed(1)
+    found = critic.restlessness(x, verdict).item()
+    assert found == pytest.approx(slope[0].square().sum().item(), rel=0.1)
+
+
+def test_the_losses_of_prior_and_critics(critics):
+    judges = torch.nn.ModuleList([linear_critic(critics, 4), linear_critic(critics, 2)])
+    real = [uniform(8, c, 4, 4, seed=c) + 1 for c in (4, 2)]
+    samples = [uniform(8, c, 4, 4, seed=c + 10).requires_grad_() for c in (4, 2)]
+    verdicts = [[judge(judge.normalise(x)) for judge, x in zip(judges, both, strict=True)] for both in (real, samples)]
+    wanted = sum(softplus(theirs - mine).mean() for theirs, mine in zip(*verdicts, strict=True))
+    loss = critics.deception(judges, real, samples)
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    for x, slope in zip(samples, torch.autograd.grad(loss, samples), strict=True):
+        shift = 1e-3 * slope / slope.norm()
+        moved = [other + shift if other is x else other for other in samples]
+        fallen = critics.deception(judges, real, moved) - loss
+        assert fallen.item() == pytest.approx(1e-3 * slope.norm().item(), rel=0.05)
+    loss, right = critics.detection(judges, real, samples, 0.0)
+    wanted = sum(softplus(mine - theirs).mean() for theirs, mine in zip(*verdicts, strict=True))
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    higher = [(a.mean((1, 2, 3)) > b.mean((1, 2, 3))).float().mean() for a, b in zip(*verdicts, strict=True)]
+    torch.testing.assert_close(right, torch.stack(higher))
+    torch.manual_seed(0)
+    fair, _ = critics.detection(judges, real, samples, 4.0)
+    torch.manual_seed(0)
+    rest = 0.0
+    for judge, theirs, mine in zip(judges, real, samples, strict=True):
+        for x in judge.normalise(theirs), judge.normalise(mine):
+            rest += 2.0 * judge.rigor * judge.restlessness(x, judge(x)).item()
+    assert fair.item() == pytest.approx(loss.item() + rest, rel=1e-5)
+
+
+def test_critics_learn_what_is_real_and_a_picture_can_learn_to_pass(critics, classifier):
+    """All of it in small: real pictures are smooth, samples are noise that may change."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+
+    def real():
+        coarse = torch.rand(8, 3, 4, 4, generator=generator)
+        return torch.nn.functional.interpolate(coarse, size=32, mode="bilinear")
+
+    def with_views(pictures):
+        return critics.views(classifier, pictures)
+
     with torch.no_grad():
-        wanted = [moments.moments(x) for x in finetune.seen(classifier, images / 255)]
-    for pictures in images, images / 255:
-        for mine, other in zip(finetune.all_moments(classifier, pictures, "cpu"), wanted, strict=True):
-            torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+        judges = critics.critics(with_views(real()))
+    samples = uniform(8, 3, 32, 32).requires_grad_()
+    adam = torch.optim.Adam(judges.parameters(), lr=1e-3, betas=(0.0, 0.99))
+    for _ in range(12):
+        with torch.no_grad():
+            both = with_views(real()), with_views(samples)
+        loss, right = critics.detection(judges, *both, 1.0)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    assert right.min() > 0.9
+    judges.requires_grad_(False)
+    descent, losses = torch.optim.Adam([samples], lr=0.02), []
+    for _ in range(12):
+        loss = critics.deception(judges, with_views(real()), with_views(samples))
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_last_samples_are_remembered(critics):
+    remembered = critics.Remembered(6)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.arange(1, 9.0)[:, None, None, None].expand(-1, 3, 32, 32)
+    remembered.add(values[:4])
+    assert set(remembered.draw(100, generator)[:, 0, 0, 0].tolist()) == {1, 2, 3, 4}
+    remembered.add(values[4:])
+    assert set(remembered.draw(100, generator)[:, 0, 0, 0].tolist()) == {3, 4, 5, 6, 7, 8}
+
+
+def test_the_rate_waits_rises_and_falls(finetune):
+    args = SimpleNamespace(lr=2.0, warm=5, steps=40, decay=20)
+    assert [finetune.rate(step, args) for step in (0, 4, 5, 9, 14, 20, 30, 39)] == pytest.approx(
+        [0.0, 0.0, 0.2, 1.0, 2.0, 2.0, 1.0, 0.1]
+    )
+
+
+def test_real_pictures_are_drawn_from_all_and_half_are_mirrored(finetune):
+    images = torch.arange(4, dtype=torch.uint8)[:, None, None, None] * 10 + torch.arange(2, dtype=torch.uint8)
+    found = finetune.drawn(images, 400, torch.Generator().manual_seed(0))[:, 0, 0]
+    assert found.dtype == torch.uint8 and set(map(tuple, found.tolist())) == {
+        (10 * i + a, 10 * i + b) for i in range(4) for a, b in ((0, 1), (1, 0))
+    }
+    assert 0.4 < (found[:, 0] > found[:, 1]).float().mean() < 0.6
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +185,11 @@ def tune(finetune, tmp_path_factory):
         out = folder / f"{name}.safetensors"
         argv = ["--data", "none", "--init", build.EMBEDDED / "lightningdit.safetensors", "--out", out]
         argv += ["--autoencoder", build.EMBEDDED / "autoencoder.safetensors", "--checkpoint", folder / f"{name}.pt"]
-        argv += ["--batch", "3", "--samples", "8", "--decay", "1", "--device", "cpu", *options]
+        argv += ["--batch", "3", "--warm", "1", "--decay", "1", "--device", "cpu", *options]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.argv", ["finetune", *map(str, argv)])
             patch.setattr(finetune.cifar10, "load", lambda *_: (images, None))
+            patch.setattr(finetune, "NORMAL", 20)
             finetune.main()
         return load_file(out)
 
@@ -142,15 +199,15 @@ def tune(finetune, tmp_path_factory):
 
 def test_the_embeddings_and_the_statistics_stay_as_they_are(tune):
     shipped = load_file(build.EMBEDDED / "lightningdit.safetensors")
-    unmoved = tune("unmoved", "--steps", "1", "--lr", "0")
+    unmoved = tune("unmoved", "--steps", "2", "--warm", "2", "--lr", "1e-3")
     assert unmoved.keys() == shipped.keys() and all(torch.equal(unmoved[name], shipped[name]) for name in shipped)
-    tuned = tune("tuned", "--steps", "2", "--lr", "1e-3")
+    tuned = tune("tuned", "--steps", "3", "--lr", "1e-2")
     changed = {name.split(".")[0] for name in shipped if not torch.equal(tuned[name], shipped[name])}
     assert changed == {"x_embedder", "blocks", "final_layer"}
 
 
 def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_weights(finetune, tune, monkeypatch):
-    options = ["--steps", "4", "--lr", "1e-3"]
+    options = ["--steps", "5", "--lr", "1e-3"]
     whole = tune("whole", *options)
     started, rate = [], finetune.rate
 
@@ -164,32 +221,32 @@ def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_weights(finetune, tu
     monkeypatch.setattr(finetune, "rate", stops)
     with pytest.raises(KeyboardInterrupt):
         tune("resumed", *options)
-    monkeypatch.setattr(Prior, "sample", lambda *_: pytest.fail("these samples were drawn before"))
     resumed = tune("resumed", *options)
-    assert started == [0, 1, 2, 2, 3]
+    assert started == [1, 2, 3, 3, 4]
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_the_distance_is_from_samples_of_these_weights_to_training_pictures(finetune, moments, tune, monkeypatch):
-    asked, sample = [], Prior.sample
-    monkeypatch.setattr(Prior, "sample", lambda *arguments: asked.append(arguments) or sample(*arguments))
-    tune("distance", "--steps", "1", "--seed", "5")
-    losses = torch.load(tune.folder / "distance.pt", weights_only=True)["losses"]
+def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver_asked_for(
+    finetune, critics, tune, monkeypatch, classifier
+):
+    judged, detection = [], finetune.detection
+    monkeypatch.setattr(finetune, "detection", lambda judges, *views: judged.append(views) or detection(judges, *views))
+    tune("judged", "--steps", "1", "--seed", "5", "prior.solver=euler", "prior.steps=3")
+    (real, samples, _), (_, remembered, _) = judged
     prior = build.embedded(
-        image_size=32, solver="heun", steps=5, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
+        image_size=32, solver="euler", steps=3, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
     )
-    images = tune.images.clone()
-    images[1::2] = images[1::2].flip(-1)
-    classifier = target.embedded("smallresnet")
     with torch.no_grad():
-        samples = prior.decode(prior.flow(torch.randn(8, 10, 8, 8, generator=torch.Generator().manual_seed(5))))
-        first, real = (finetune.seen(classifier, pictures) for pictures in (samples, images / 255))
-    for i, (mine, other) in enumerate(zip(first, real, strict=True)):
-        torch.testing.assert_close(losses[f"{i}.first"], moments.moments(mine), rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(losses[f"{i}.real_mean"], other.mean(0).double(), rtol=1e-3, atol=1e-4)
-    with pytest.raises(ValueError, match=r"--checkpoint=.*distance.pt: of other samples"):
-        tune("distance", "--steps", "2", "--seed", "6")
-    assert len(asked) == 2, "other samples were drawn for another seed"
+        generator = torch.Generator().manual_seed(5)
+        finetune.drawn(tune.images, 20, generator)  # for what is normal
+        noise = torch.randn(3, 10, 8, 8, generator=generator)
+        z = prior.decoder.encode(finetune.drawn(tune.images, 3, generator) / 127.5 - 1)
+        wanted = critics.views(classifier, prior.decode((z - prior.mean) / prior.std))
+        drawn = critics.views(classifier, prior.decode(prior.flow(noise)))
+    for mine, other in zip((*real, *samples), (*wanted, *drawn), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
+    ours = {tuple(picture.flatten().tolist()) for picture in samples[0]}
+    assert all(tuple(picture.flatten().tolist()) in ours for picture in remembered[0])
 
 
 def test_weights_that_cannot_be_tuned_are_refused_by_the_name_of_their_option(tune, tmp_path):

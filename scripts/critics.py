@@ -1,0 +1,166 @@
+"""Critics: small networks that learn to tell samples from real pictures, while the prior learns to mislead them.
+
+One looks at pixels, the others at what `smallresnet` sees at four depths: it knows what matters in a picture, so the
+critics can be small and are good after a few hundred steps (Sauer et al. 2021, arXiv:2111.01007).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+LAYERS = {"layer1": (64, 64), "layer2": (128, 80), "layer3": (256, 128), "layer4": (256, 128)}  # channels: seen, inside
+GROUP = 8  # samples whose spread a critic is told
+NUDGE = 0.1  # standard deviation of the disturbance under which a critic is to stay as it is
+
+
+def views(classifier, pictures):
+    """What the critics get of pictures (N, 3, 32, 32) in [0, 1]: the pictures, then the `LAYERS` of `smallresnet`.
+
+    Those of the first layer are averaged to 8 x 8 places.
+    """
+    outputs = {}
+    hooks = [
+        classifier.model.get_submodule(name).register_forward_hook(
+            lambda _module, _input, output, name=name: outputs.update({name: output.clone()})
+        )
+        for name in LAYERS
+    ]
+    try:
+        classifier(pictures)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    outputs["layer1"] = F.avg_pool2d(outputs["layer1"], 2)
+    return [pictures, *(outputs[name] for name in LAYERS)]
+
+
+class Residual(nn.Module):
+    """x + leaky_relu(conv(x)), 3 x 3."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x):
+        return x + F.leaky_relu(self.conv(x), 0.2)
+
+
+class Critic(nn.Module):
+    """Says of every place of a view (N, C, H, W) how real it looks, (N, 1, H', W'), to be compared with another's.
+
+    Args:
+        body: the network before the last layer; it ends with `width` channels.
+        rigor: weight of `restlessness`.
+        real: (M, C, H, W), such views of real pictures: views are normalised to mean 0 and variance 1 of these.
+    """
+
+    def __init__(self, body, width, rigor, real):
+        super().__init__()
+        self.body, self.rigor = body, rigor
+        self.last = nn.Conv2d(width + 1, 1, 1)
+        self.register_buffer("mean", real.mean((0, 2, 3), keepdim=True))
+        std = real.std((0, 2, 3), keepdim=True)
+        self.register_buffer("std", std.clamp_min(std.mean() / 10))  # a feature that is hardly ever there stays small
+
+    def normalise(self, view):
+        return (view - self.mean) / self.std
+
+    def forward(self, x):
+        """The verdict on normalised views x; they are one group, unless their number is a multiple of `GROUP`."""
+        h = self.body(x)
+        groups = h.unflatten(0, (-1, GROUP)) if len(h) % GROUP == 0 else h[None]
+        spread = (groups.var(1, correction=0, keepdim=True) + 1e-6).sqrt().mean(2, keepdim=True)  # Karras et al. 2018
+        spread = spread.expand(-1, groups.shape[1], -1, -1, -1).flatten(0, 1)
+        return self.last(torch.cat([h, spread], 1))
+
+    def restlessness(self, x, verdict):
+        """How much the verdict on a normalised view x changes when x is disturbed a little, for each unit of it.
+
+        It stands for the squared norm of the gradient (Lin et al. 2025, arXiv:2501.08316), which keeps critics fair.
+        """
+        change = self(x + NUDGE * torch.randn_like(x)) - verdict
+        return change.mean((1, 2, 3)).square().mean() / NUDGE**2
+
+
+def of_pixels(real):
+    """The critic of pictures; `real` are such."""
+    body = nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(32, 64, 4, 2, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(64, 128, 4, 2, 1),
+        nn.LeakyReLU(0.2),
+        Residual(128),
+    )
+    return Critic(body, 128, 0.01, real)
+
+
+def of_features(channels, width, real):
+    """A critic of features with so many channels; `real` are those of real pictures."""
+    body = nn.Sequential(nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), Residual(width), Residual(width))
+    return Critic(body, width, 0.03, real)
+
+
+def critics(real):
+    """A critic for each of the `views` `real` of real pictures."""
+    pixels, *features = real
+    sizes = zip(LAYERS.values(), features, strict=True)
+    return nn.ModuleList([of_pixels(pixels), *(of_features(*size, seen) for size, seen in sizes)])
+
+
+def doubt(better, worse):
+    """How little the verdicts `better` are above the verdicts `worse`, pair by pair (Jolicoeur-Martineau 2019,
+    arXiv:1807.00734). Against a pair no prior can win by making one kind of picture only (Huang et al. 2024,
+    arXiv:2501.05441)."""
+    return F.softplus(worse - better).mean()
+
+
+def deception(judges, real, samples):
+    """The loss of the prior: how surely critics tell `views` of its samples from those of as many real pictures."""
+    total = 0.0
+    for critic, theirs, mine in zip(judges, real, samples, strict=True):
+        with torch.no_grad():
+            verdict = critic(critic.normalise(theirs))
+        total = total + doubt(critic(critic.normalise(mine)), verdict)
+    return total
+
+
+def detection(judges, real, samples, fair):
+    """The loss of the critics, and for each the share of pairs (real, sample) in which the real one looks more real.
+
+    Their restlessness counts with the weight `fair` times their rigor.
+    """
+    total, right = 0.0, []
+    for critic, theirs, mine in zip(judges, real, samples, strict=True):
+        seen = [critic.normalise(view) for view in (theirs, mine)]
+        higher, lower = verdicts = [critic(x) for x in seen]
+        total = total + doubt(higher, lower)
+        if fair:
+            restless = sum(critic.restlessness(*both) for both in zip(seen, verdicts, strict=True))
+            total = total + fair * critic.rigor * restless / 2
+        right.append((higher.mean((1, 2, 3)) > lower.mean((1, 2, 3))).float().mean())
+    return total, torch.stack(right).detach()
+
+
+class Remembered(nn.Module):
+    """The last samples, which critics must go on telling from real pictures.
+
+    Args:
+        size: how many samples are kept.
+    """
+
+    def __init__(self, size):
+        super().__init__()
+        self.register_buffer("pictures", torch.zeros(size, 3, 32, 32))
+        self.register_buffer("seen", torch.tensor(0))
+
+    def add(self, samples):
+        """Keep `samples` (N, 3, 32, 32) in the place of the oldest."""
+        places = (self.seen + torch.arange(len(samples))) % len(self.pictures)
+        self.pictures[places] = samples.detach().cpu()
+        self.seen += len(samples)
+
+    def draw(self, count, generator):
+        """As many of the kept samples, with repetition."""
+        return self.pictures[torch.randint(0, min(self.seen.item(), len(self.pictures)), (count,), generator=generator)]
