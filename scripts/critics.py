@@ -48,6 +48,9 @@ class Residual(nn.Module):
 class Critic(nn.Module):
     """Says of every place of a view (N, C, H, W) how real it looks, (N, 1, H', W'), to be compared with another's.
 
+    It is also told how much the samples of a group differ, for each of its channels (after Karras et al. 2018,
+    arXiv:1710.10196), so that samples cannot all be alike, or too strong or pale.
+
     Args:
         body: the network before the last layer; it ends with `width` channels.
         rigor: weight of `restlessness`.
@@ -57,7 +60,7 @@ class Critic(nn.Module):
     def __init__(self, body, width, rigor, real):
         super().__init__()
         self.body, self.rigor = body, rigor
-        self.last = nn.Conv2d(width + 1, 1, 1)
+        self.last = nn.Conv2d(2 * width, 1, 1)
         self.register_buffer("mean", real.mean((0, 2, 3), keepdim=True))
         std = real.std((0, 2, 3), keepdim=True)
         self.register_buffer("std", std.clamp_min(std.mean() / 10))  # a feature that is hardly ever there stays small
@@ -69,9 +72,8 @@ class Critic(nn.Module):
         """The verdict on normalised views x; they are one group, unless their number is a multiple of `GROUP`."""
         h = self.body(x)
         groups = h.unflatten(0, (-1, GROUP)) if len(h) % GROUP == 0 else h[None]
-        spread = (groups.var(1, correction=0, keepdim=True) + 1e-6).sqrt().mean(2, keepdim=True)  # Karras et al. 2018
-        spread = spread.expand(-1, groups.shape[1], -1, -1, -1).flatten(0, 1)
-        return self.last(torch.cat([h, spread], 1))
+        spread = (groups.var(1, correction=0, keepdim=True) + 1e-6).sqrt().mean((3, 4), keepdim=True)
+        return self.last(torch.cat([h, spread.expand_as(groups).flatten(0, 1)], 1))
 
     def restlessness(self, x, verdict):
         """How much the verdict on a normalised view x changes when x is disturbed a little, for each unit of it.
@@ -93,13 +95,13 @@ def of_pixels(real):
         nn.LeakyReLU(0.2),
         Residual(128),
     )
-    return Critic(body, 128, 0.01, real)
+    return Critic(body, 128, 0.1, real)
 
 
 def of_features(channels, width, real):
     """A critic of features with so many channels; `real` are those of real pictures."""
     body = nn.Sequential(nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), Residual(width), Residual(width))
-    return Critic(body, width, 0.03, real)
+    return Critic(body, width, 0.1, real)
 
 
 def critics(real):

@@ -22,6 +22,7 @@ from equidiff_cli import target
 from equidiff_cli.prior import build
 
 REMEMBERED = 12  # batches of samples that critics must not forget
+TURNS = 3  # steps of the critics for one of the prior; the first is on the same samples
 FAIR_EVERY = 4  # critics' steps between two in which their restlessness counts
 NORMAL = 2000  # pictures whose views say what is normal for a critic
 
@@ -54,8 +55,8 @@ def main():
     parser.add_argument("--warm", type=int, default=60, help="steps in which only the critics learn")
     parser.add_argument("--decay", type=int, default=200, help="steps over which the learning rate falls to zero")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=3e-5)
-    parser.add_argument("--critics-lr", type=float, default=5e-4)
+    parser.add_argument("--lr", type=float, default=2e-5)
+    parser.add_argument("--critics-lr", type=float, default=1e-3)
     parser.add_argument("--ema", type=float, default=0.98)
     args = parser.parse_args()
     device, options = prepare(args), prior_options(args.overrides)
@@ -119,11 +120,12 @@ def main():
             adam.step()
             average.update(network, step)
             judges.requires_grad_(True)
-        recent.append(criticise(now, [view.detach() for view in seen], 2 * step))
+        recent.append(criticise(now, [view.detach() for view in seen], TURNS * step))
         remembered.add(samples)
-        with torch.no_grad():
-            former = views(classifier, remembered.draw(args.batch, generator).to(device))
-        criticise(real(), former, 2 * step + 1)
+        for turn in range(1, TURNS):
+            with torch.no_grad():
+                former = views(classifier, remembered.draw(args.batch, generator).to(device))
+            criticise(real(), former, TURNS * step + turn)
         step += 1
         if step % 10 == 0:
             seconds = (time.monotonic() - started) / (step - start)

@@ -36,7 +36,7 @@ def linear_critic(critics, channels, rigor=0.5):
     torch.manual_seed(0)
     critic = critics.Critic(torch.nn.Identity(), channels, rigor, uniform(50, channels, 4, 4) * 3 + 1)
     with torch.no_grad():
-        critic.last.weight[:, -1] = 0
+        critic.last.weight[:, channels:] = 0
     return critic
 
 
@@ -232,7 +232,7 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
     judged, detection = [], finetune.detection
     monkeypatch.setattr(finetune, "detection", lambda judges, *views: judged.append(views) or detection(judges, *views))
     tune("judged", "--steps", "1", "--seed", "5", "prior.solver=euler", "prior.steps=3")
-    (real, samples, _), (_, remembered, _) = judged
+    (real, samples, _), *later = judged
     prior = build.embedded(
         image_size=32, solver="euler", steps=3, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
     )
@@ -246,7 +246,8 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
     for mine, other in zip((*real, *samples), (*wanted, *drawn), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
     ours = {tuple(picture.flatten().tolist()) for picture in samples[0]}
-    assert all(tuple(picture.flatten().tolist()) in ours for picture in remembered[0])
+    assert len(later) == finetune.TURNS - 1, "steps of the critics on former samples, of which there are no others yet"
+    assert all(tuple(picture.flatten().tolist()) in ours for _, former, _ in later for picture in former[0])
 
 
 def test_weights_that_cannot_be_tuned_are_refused_by_the_name_of_their_option(tune, tmp_path):
