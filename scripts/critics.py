@@ -8,30 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-LAYERS = {"layer1": (64, 64), "layer2": (128, 80), "layer3": (256, 128), "layer4": (256, 128)}  # channels: seen, inside
+LAYERS = ((64, 64), (128, 80), (256, 128), (256, 128))  # of `smallresnet`: channels, and those inside their critic
 GROUP = 8  # samples whose spread a critic is told
+RIGOR = 0.1  # weight of `Critic.restlessness`
 NUDGE = 0.1  # standard deviation of the disturbance under which a critic is to stay as it is
 
 
 def views(classifier, pictures):
-    """What the critics get of pictures (N, 3, 32, 32) in [0, 1]: the pictures, then the `LAYERS` of `smallresnet`.
+    """What the critics get of pictures (N, 3, 32, 32) in [0, 1]: the pictures, then what its four layers give.
 
     Those of the first layer are averaged to 8 x 8 places.
     """
-    outputs = {}
-    hooks = [
-        classifier.model.get_submodule(name).register_forward_hook(
-            lambda _module, _input, output, name=name: outputs.update({name: output.clone()})
-        )
-        for name in LAYERS
-    ]
-    try:
-        classifier(pictures)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    outputs["layer1"] = F.avg_pool2d(outputs["layer1"], 2)
-    return [pictures, *(outputs[name] for name in LAYERS)]
+    normal = classifier.transform(pictures)
+    first, *others = classifier.model.forward_intermediates(normal, indices=(1, 2, 3, 4), intermediates_only=True)
+    return [pictures, F.avg_pool2d(first, 2), *others]
 
 
 class Residual(nn.Module):
@@ -53,13 +43,12 @@ class Critic(nn.Module):
 
     Args:
         body: the network before the last layer; it ends with `width` channels.
-        rigor: weight of `restlessness`.
         real: (M, C, H, W), such views of real pictures: views are normalised to mean 0 and variance 1 of these.
     """
 
-    def __init__(self, body, width, rigor, real):
+    def __init__(self, body, width, real):
         super().__init__()
-        self.body, self.rigor = body, rigor
+        self.body = body
         self.last = nn.Conv2d(2 * width, 1, 1)
         self.register_buffer("mean", real.mean((0, 2, 3), keepdim=True))
         std = real.std((0, 2, 3), keepdim=True)
@@ -95,19 +84,19 @@ def of_pixels(real):
         nn.LeakyReLU(0.2),
         Residual(128),
     )
-    return Critic(body, 128, 0.1, real)
+    return Critic(body, 128, real)
 
 
 def of_features(channels, width, real):
     """A critic of features with so many channels; `real` are those of real pictures."""
     body = nn.Sequential(nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), Residual(width), Residual(width))
-    return Critic(body, width, 0.1, real)
+    return Critic(body, width, real)
 
 
 def critics(real):
     """A critic for each of the `views` `real` of real pictures."""
     pixels, *features = real
-    sizes = zip(LAYERS.values(), features, strict=True)
+    sizes = zip(LAYERS, features, strict=True)
     return nn.ModuleList([of_pixels(pixels), *(of_features(*size, seen) for size, seen in sizes)])
 
 
@@ -131,7 +120,7 @@ def deception(judges, real, samples):
 def detection(judges, real, samples, fair):
     """The loss of the critics, and for each the share of pairs (real, sample) in which the real one looks more real.
 
-    Their restlessness counts with the weight `fair` times their rigor.
+    Their restlessness counts with the weight `fair` times `RIGOR`.
     """
     total, right = 0.0, []
     for critic, theirs, mine in zip(judges, real, samples, strict=True):
@@ -140,29 +129,27 @@ def detection(judges, real, samples, fair):
         total = total + doubt(higher, lower)
         if fair:
             restless = sum(critic.restlessness(*both) for both in zip(seen, verdicts, strict=True))
-            total = total + fair * critic.rigor * restless / 2
+            total = total + fair * RIGOR * restless / 2
         right.append((higher.mean((1, 2, 3)) > lower.mean((1, 2, 3))).float().mean())
     return total, torch.stack(right).detach()
 
 
 class Remembered(nn.Module):
-    """The last samples, which critics must go on telling from real pictures.
+    """The samples of the last steps, which critics must go on telling from real pictures.
 
     Args:
-        size: how many samples are kept.
+        steps, batch: how many steps are remembered, of so many samples each.
     """
 
-    def __init__(self, size):
+    def __init__(self, steps, batch):
         super().__init__()
-        self.register_buffer("pictures", torch.zeros(size, 3, 32, 32))
-        self.register_buffer("seen", torch.tensor(0))
+        self.register_buffer("pictures", torch.zeros(steps, batch, 3, 32, 32))
 
-    def add(self, samples):
-        """Keep `samples` (N, 3, 32, 32) in the place of the oldest."""
-        places = (self.seen + torch.arange(len(samples))) % len(self.pictures)
-        self.pictures[places] = samples.detach().cpu()
-        self.seen += len(samples)
+    def keep(self, samples, step):
+        """Take in the samples (batch, 3, 32, 32) of a step, in the place of the oldest."""
+        self.pictures[step % len(self.pictures)] = samples.detach()
 
-    def draw(self, count, generator):
-        """As many of the kept samples, with repetition."""
-        return self.pictures[torch.randint(0, min(self.seen.item(), len(self.pictures)), (count,), generator=generator)]
+    def draw(self, count, step, generator):
+        """So many of those that are kept after this step, with repetition."""
+        kept = self.pictures[: step + 1].flatten(0, 1)
+        return kept[torch.randint(0, len(kept), (count,), generator=generator)]

@@ -4,9 +4,9 @@
         --init trained.safetensors --out equidiff_cli/prior/embedded/lightningdit.safetensors
 
 Flow matching asks for the right velocity at every point, which a small network cannot give. Here only the samples
-count, those of a solver with few steps: the gradient goes through all of them and the decoder, as in the
-method itself. What is wrong with samples is told by `critics.py`, which learn it at the same time (Goodfellow et al.
-2014; after flow matching Lin et al. 2025, arXiv:2501.08316). In the first steps only the critics learn.
+count, those of a solver with few steps: the gradient goes through all of them and the decoder, as in the method itself.
+What is wrong with samples is told by critics (`critics.py`), which learn it at the same time (Goodfellow et al. 2014;
+after flow matching Lin et al. 2025, arXiv:2501.08316). In the first steps only the critics learn.
 """
 
 import time
@@ -15,13 +15,13 @@ import cifar10
 import torch
 from critics import Remembered, critics, deception, detection, views
 from measure_embedded import prior_options
-from quality import reconstructions
+from quality import redecoded
 from training import Average, Checkpoint, arguments, attention, export, prepare
 
 from equidiff_cli import target
 from equidiff_cli.prior import build
 
-REMEMBERED = 12  # batches of samples that critics must not forget
+REMEMBERED = 12  # steps whose samples that critics must not forget
 TURNS = 3  # steps of the critics for one of the prior; the first is on the same samples
 FAIR_EVERY = 4  # critics' steps between two in which their restlessness counts
 NORMAL = 2000  # pictures whose views say what is normal for a critic
@@ -79,12 +79,12 @@ def main():
     def real(count=args.batch):
         """Views of real pictures as the decoder shows them: what it cannot show is no fault of the prior's."""
         with torch.no_grad():
-            return views(classifier, reconstructions(prior, drawn(images, count, generator)).to(device))
+            return views(classifier, redecoded(prior, drawn(images, count, generator)))
 
     judges = critics(real(NORMAL)).to(device)
     adam = torch.optim.Adam(trainable(network), lr=args.lr, betas=(0.0, 0.99))
     critics_adam = torch.optim.Adam(judges.parameters(), lr=args.critics_lr, betas=(0.0, 0.99))
-    average, remembered = Average(network, args.ema), Remembered(REMEMBERED * args.batch)
+    average, remembered = Average(network, args.ema), Remembered(REMEMBERED, args.batch).to(device)
     checkpoint = Checkpoint(
         args.checkpoint,
         generator,
@@ -121,10 +121,10 @@ def main():
             average.update(network, step)
             judges.requires_grad_(True)
         recent.append(criticise(now, [view.detach() for view in seen], TURNS * step))
-        remembered.add(samples)
+        remembered.keep(samples, step)
         for turn in range(1, TURNS):
             with torch.no_grad():
-                former = views(classifier, remembered.draw(args.batch, generator).to(device))
+                former = views(classifier, remembered.draw(args.batch, step, generator))
             criticise(real(), former, TURNS * step + turn)
         step += 1
         if step % 10 == 0:

@@ -47,13 +47,15 @@ def decoded_noise(prior, count):
 
 
 @torch.no_grad()
+def redecoded(prior, pictures):
+    """Decoded latents of pictures (N, 3, H, W) uint8, all at once, on the prior's device; float in [0, 1]."""
+    z = prior.decoder.encode(pictures.to(prior.device) / 127.5 - 1)
+    return prior.decode((z - prior.mean) / prior.std)
+
+
 def reconstructions(prior, pictures):
-    """Decoded latents of pictures (N, 3, H, W) uint8; float in [0, 1]."""
-    decoded = []
-    for part in pictures.split(250):
-        z = prior.decoder.encode(part.to(prior.device) / 127.5 - 1)
-        decoded.append(prior.decode((z - prior.mean) / prior.std).cpu())
-    return torch.cat(decoded)
+    """What `redecoded` gives, of many pictures, on the CPU."""
+    return torch.cat([redecoded(prior, part).cpu() for part in pictures.split(250)])
 
 
 @torch.no_grad()

@@ -31,10 +31,10 @@ def uniform(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def linear_critic(critics, channels, rigor=0.5):
+def linear_critic(critics, channels):
     """A critic whose body does nothing, and which does not look at the spread."""
     torch.manual_seed(0)
-    critic = critics.Critic(torch.nn.Identity(), channels, rigor, uniform(50, channels, 4, 4) * 3 + 1)
+    critic = critics.Critic(torch.nn.Identity(), channels, uniform(50, channels, 4, 4) * 3 + 1)
     with torch.no_grad():
         critic.last.weight[:, channels:] = 0
     return critic
@@ -47,8 +47,7 @@ def test_views_are_the_pictures_and_what_smallresnet_sees_at_four_depths(critics
     torch.testing.assert_close(first, torch.nn.functional.avg_pool2d(classifier.activations(x, "layer1"), 2))
     for name, view in zip(("layer2", "layer3", "layer4"), others, strict=True):
         torch.testing.assert_close(view, classifier.activations(x, name))
-        assert view.shape[1] == critics.LAYERS[name][0]
-    assert not classifier.model.layer2._forward_hooks
+    assert [view.shape[1] for view in (first, *others)] == [channels for channels, _ in critics.LAYERS]
 
 
 def test_what_a_critic_gets_is_normalised_by_real_views(critics):
@@ -110,7 +109,7 @@ def test_the_losses_of_prior_and_critics(critics):
     rest = 0.0
     for judge, theirs, mine in zip(judges, real, samples, strict=True):
         for x in judge.normalise(theirs), judge.normalise(mine):
-            rest += 2.0 * judge.rigor * judge.restlessness(x, judge(x)).item()
+            rest += 2.0 * critics.RIGOR * judge.restlessness(x, judge(x)).item()
     assert fair.item() == pytest.approx(loss.item() + rest, rel=1e-5)
 
 
@@ -150,13 +149,12 @@ def test_critics_learn_what_is_real_and_a_picture_can_learn_to_pass(critics, cla
 
 
 def test_the_last_samples_are_remembered(critics):
-    remembered = critics.Remembered(6)
+    remembered = critics.Remembered(3, 2)
     generator = torch.Generator().manual_seed(0)
-    values = torch.arange(1, 9.0)[:, None, None, None].expand(-1, 3, 32, 32)
-    remembered.add(values[:4])
-    assert set(remembered.draw(100, generator)[:, 0, 0, 0].tolist()) == {1, 2, 3, 4}
-    remembered.add(values[4:])
-    assert set(remembered.draw(100, generator)[:, 0, 0, 0].tolist()) == {3, 4, 5, 6, 7, 8}
+    values = torch.arange(8.0)[:, None, None, None].expand(-1, 3, 32, 32)
+    for step, kept in enumerate(({0, 1}, {0, 1, 2, 3}, {0, 1, 2, 3, 4, 5}, {2, 3, 4, 5, 6, 7})):
+        remembered.keep(values[2 * step : 2 * step + 2], step)
+        assert set(remembered.draw(100, step, generator)[:, 0, 0, 0].tolist()) == kept
 
 
 def test_the_rate_waits_rises_and_falls(finetune):
