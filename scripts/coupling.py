@@ -44,7 +44,7 @@ def gaussianized(features, count, rounds=50):
 
 def coupled(noise, channels, facts, generator):
     """Noise (N, C, H, W) ~ N(0, I) of which the means over squares in `channels` tell facts (N, D) ~ N(0, I)."""
-    facts = (1 - FRESH**2) ** 0.5 * facts + FRESH * torch.randn(facts.shape, generator=generator)
+    facts = (1 - FRESH**2) ** 0.5 * facts + FRESH * torch.randn(facts.shape, generator=generator, device=facts.device)
     means = blocks(noise[:, channels])  # (N, len(channels), H / BLOCK, W / BLOCK), as many a picture as facts
     change = (facts.view_as(means) - means) / BLOCK
     return noise.index_add(1, channels, change.repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3))

@@ -152,4 +152,4 @@ class Remembered(nn.Module):
     def draw(self, count, step, generator):
         """So many of those that are kept after this step, with repetition."""
         kept = self.pictures[: step + 1].flatten(0, 1)
-        return kept[torch.randint(0, len(kept), (count,), generator=generator)]
+        return kept[torch.randint(0, len(kept), (count,), generator=generator, device=kept.device)]

@@ -16,13 +16,12 @@ import torch
 from critics import Remembered, critics, deception, detection, views
 from measure_embedded import prior_options
 from quality import redecoded
-from training import Average, Checkpoint, arguments, attention, export, prepare
+from training import Average, Checkpoint, arguments, attention, autocast, export, prepare
 
 from equidiff_cli import target
 from equidiff_cli.prior import build
 
 REMEMBERED = 12  # steps whose samples that critics must not forget
-TURNS = 3  # steps of the critics for one of the prior; the first is on the same samples
 FAIR_EVERY = 4  # critics' steps between two in which their restlessness counts
 NORMAL = 2000  # pictures whose views say what is normal for a critic
 
@@ -41,8 +40,8 @@ def rate(step, args):
 
 def drawn(images, count, generator):
     """So many of images (N, 3, 32, 32) uint8, half of them mirrored."""
-    pictures = images[torch.randint(0, len(images), (count,), generator=generator)]
-    mirrored = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+    pictures = images[torch.randint(0, len(images), (count,), generator=generator, device=images.device)]
+    mirrored = torch.rand(count, 1, 1, 1, generator=generator, device=images.device) < 0.5
     return torch.where(mirrored, pictures.flip(-1), pictures)
 
 
@@ -57,11 +56,12 @@ def main():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-5)
     parser.add_argument("--critics-lr", type=float, default=1e-3)
+    parser.add_argument("--turns", type=int, default=3, help="steps of the critics for one of the prior")
     parser.add_argument("--ema", type=float, default=0.98)
     args = parser.parse_args()
     device, options = prepare(args), prior_options(args.overrides)
 
-    images, _ = cifar10.load(args.data, "train")
+    images = cifar10.load(args.data, "train")[0].to(device)
     prior = build.small(
         args.init,
         args.autoencoder,
@@ -74,7 +74,7 @@ def main():
     prior.recompute = 0
     network, classifier = prior.network, target.embedded("smallresnet")
     classifier.model.to(device)
-    generator = torch.Generator().manual_seed(args.seed)
+    generator = torch.Generator(device).manual_seed(args.seed)
 
     def real(count=args.batch):
         """Views of real pictures as the decoder shows them: what it cannot show is no fault of the prior's."""
@@ -97,8 +97,13 @@ def main():
     )
     step, started = checkpoint.load(), time.monotonic()
     start, recent = step, []
-    if args.compile:
-        network.velocity = torch.compile(network.velocity)
+    velocity = torch.compile(network.velocity) if args.compile else network.velocity
+
+    def rounded(z, condition):
+        with attention(device), autocast(device):
+            return velocity(z, condition)
+
+    network.velocity = rounded
 
     def criticise(real, samples, turn):
         loss, right = detection(judges, real, samples, FAIR_EVERY if turn % FAIR_EVERY == 0 else 0.0)
@@ -108,10 +113,10 @@ def main():
         return right
 
     while step < args.steps:
-        noise, now = torch.randn(args.batch, *prior.latent_shape, generator=generator), real()
-        with attention(device), torch.set_grad_enabled(step >= args.warm):
-            samples = prior.decode(prior.flow(noise.to(device)))
-            seen = views(classifier, samples)
+        noise = torch.randn(args.batch, *prior.latent_shape, generator=generator, device=device)
+        now = real()
+        samples = prior.decode(prior.flow(noise))
+        seen = views(classifier, samples)
         if step >= args.warm:
             adam.param_groups[0]["lr"] = rate(step, args)
             judges.requires_grad_(False)
@@ -120,17 +125,17 @@ def main():
             adam.step()
             average.update(network, step)
             judges.requires_grad_(True)
-        recent.append(criticise(now, [view.detach() for view in seen], TURNS * step))
+        recent.append(criticise(now, [view.detach() for view in seen], args.turns * step))
         remembered.keep(samples, step)
-        for turn in range(1, TURNS):
+        for turn in range(1, args.turns):
             with torch.no_grad():
                 former = views(classifier, remembered.draw(args.batch, step, generator))
-            criticise(real(), former, TURNS * step + turn)
+            criticise(real(), former, args.turns * step + turn)
         step += 1
         if step % 10 == 0:
             seconds = (time.monotonic() - started) / (step - start)
             right = " ".join(f"{x:.2f}" for x in torch.stack(recent).mean(0).tolist())
-            print(f"step {step}/{args.steps} critics right {right}, {seconds:.1f} s a step", flush=True)
+            print(f"step {step}/{args.steps} critics right {right}, {seconds:.2f} s a step", flush=True)
             recent.clear()
         checkpoint.save(step, force=step == args.steps)
     if args.out:

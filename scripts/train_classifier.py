@@ -26,9 +26,9 @@ def whiten(layer, images):
 
 
 @torch.no_grad()
-def logits_of(model, images, device):
+def logits_of(model, images):
     model.eval()
-    return torch.cat([model(part.to(device)).cpu() for part in images.split(500)])
+    return torch.cat([model(part).cpu() for part in images.split(500)])
 
 
 def calibration_error(logits, labels, bins=15):
@@ -54,11 +54,12 @@ def main():
 
     mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
     (images, labels), (test_images, test_labels) = (cifar10.load(args.data, split) for split in ("train", "test"))
-    images, test_images = ((x / 255 - mean) / std for x in (images, test_images))
+    images, test_images = (((x / 255 - mean) / std).to(device) for x in (images, test_images))
+    labels = labels.to(device)
 
     model = ARCHITECTURES[args.model]().to(device, memory_format=torch.channels_last)
     if isinstance(model, SmallConvNet):  # its first layer is set by the data and stays
-        whiten(model.conv1, images[:5000].to(device))
+        whiten(model.conv1, images[:5000])
     if args.init:
         model.load_state_dict(load_file(args.init))
     forward = torch.compile(model) if args.compile else model
@@ -81,14 +82,13 @@ def main():
     while step < total:
         if step % steps_per_epoch == 0:
             order = torch.randperm(len(images), generator=generator)
-        part = order[(step % steps_per_epoch) * args.batch :][: args.batch]
+        part = order[(step % steps_per_epoch) * args.batch :][: args.batch].to(device)
         x = cifar10.random_shift(cifar10.random_flip(images[part], generator), 3, generator)
         if args.erase:
             x = cifar10.random_erase(x, args.erase, generator)
-        x, y = x.to(device, memory_format=torch.channels_last), labels[part].to(device)
         with autocast(device):
-            output = forward(x)
-        loss = F.cross_entropy(output.float(), y, label_smoothing=0.1)
+            output = forward(x.to(memory_format=torch.channels_last))
+        loss = F.cross_entropy(output.float(), labels[part], label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -96,7 +96,7 @@ def main():
         average.update(model, step)
         step += 1
         if step % steps_per_epoch == 0:
-            predicted = logits_of(average.model, test_images[:2000], device).argmax(1)
+            predicted = logits_of(average.model, test_images[:2000]).argmax(1)
             accuracy = (predicted == test_labels[:2000]).float().mean()
             print(
                 f"epoch {step // steps_per_epoch}/{args.epochs} loss {loss.item():.3f} test {accuracy:.4f}"
@@ -107,7 +107,7 @@ def main():
             checkpoint.save(step, force=True)
 
     final = average.model
-    logits = logits_of(final, test_images, device)
+    logits = logits_of(final, test_images)
     accuracy = (logits.argmax(1) == test_labels).float().mean()
     print(f"test accuracy {accuracy:.4f}, expected calibration error {calibration_error(logits, test_labels):.4f}")
     if args.out:

@@ -141,11 +141,11 @@ def draw(z, y, coupling, dropout, null, generator):
 
     `coupling` holds what `coupled` asks for, the channels and what the noise is to tell; None: noise tells nothing.
     """
-    noise = torch.randn(z.shape, generator=generator)
+    noise = torch.randn(z.shape, generator=generator, device=z.device)
     if coupling is not None:
         noise = coupled(noise, *coupling, generator)
-    t = torch.randn(len(z), generator=generator).sigmoid()
-    return noise, t, y.masked_fill(torch.rand(len(z), generator=generator) < dropout, null)
+    t = torch.randn(len(z), generator=generator, device=z.device).sigmoid()
+    return noise, t, y.masked_fill(torch.rand(len(z), generator=generator, device=z.device) < dropout, null)
 
 
 def losses(forward, z, noise, t, y, seen, uncoupled=None, guidance=0.0):
@@ -194,8 +194,10 @@ def main():
     images, labels = cifar10.load(args.data, "train")
     former = weights.read(args.init, "--init") if args.init else None  # before encoding, which takes minutes
     weaker = weights.read(args.uncoupled, "--uncoupled") if args.uncoupled else None
-    data, labels = encoded(args, images, device), labels.repeat(2)
-    latents, mean, std, seen = (data[name] for name in ("latents", "mean", "std", "seen"))
+    data = encoded(args, images, device)
+    mean, std = data["mean"], data["std"]
+    latents, seen, channels, facts = (data[name].to(device) for name in ("latents", "seen", "channels", "facts"))
+    labels = labels.repeat(2).to(device)
     torch.manual_seed(args.seed)  # encoding drew numbers, if it had to be done
     network = initialize(LightningDiT(**EMBEDDED_NETWORK))
     if former:
@@ -209,7 +211,7 @@ def main():
     adam = torch.optim.AdamW(others, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0)
     forward = torch.compile(model) if args.compile else model
     average = Average(network, args.ema)
-    generator = torch.Generator().manual_seed(args.seed)
+    generator = torch.Generator(device).manual_seed(args.seed)
     checkpoint = Checkpoint(args.checkpoint, generator, model=model, average=average, muon=muon, adam=adam)
     shares = torch.tensor([1.0, 1.0, args.align], device=device)
     step, started = checkpoint.load(), time.monotonic()
@@ -218,12 +220,11 @@ def main():
         rate = args.lr * min(1.0, (step + 1) / 100, (args.steps - step) / args.decay)
         for group in muon.param_groups + adam.param_groups:
             group["lr"] = rate
-        part = torch.randint(0, len(latents), (args.batch,), generator=generator)
-        z, y, wanted = latents[part], labels[part], seen[part]
-        coupling = (data["channels"], data["facts"][part]) if args.coupling else None
-        noise, t, y = draw(z, y, coupling, args.dropout, network.num_classes, generator)
-        batch = (x.to(device) for x in (z, noise, t, y, wanted))
-        found = losses(forward, *batch, uncoupled, args.guidance)
+        part = torch.randint(0, len(latents), (args.batch,), generator=generator, device=device)
+        z = latents[part]
+        coupling = (channels, facts[part]) if args.coupling else None
+        noise, t, y = draw(z, labels[part], coupling, args.dropout, network.num_classes, generator)
+        found = losses(forward, z, noise, t, y, seen[part], uncoupled, args.guidance)
         muon.zero_grad()
         adam.zero_grad()
         found.dot(shares).backward()
