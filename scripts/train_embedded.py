@@ -23,7 +23,7 @@ RECIPES = {  # name: the file that each training leaves, its script and options;
         "guided": "train_prior.py --autoencoder {autoencoder} --init {uncoupled} --uncoupled {uncoupled}"
         " --steps 900 --decay 250 --ema 0.99 --compile",
         "lightningdit": "finetune_prior.py --autoencoder {autoencoder} --init {guided}"
-        " --steps 300 --decay 100 --compile",
+        " --steps 600 --decay 150 --compile",
     },
     "cuda": {
         "autoencoder": "train_autoencoder.py --steps 20000 --batch 128",

@@ -84,7 +84,7 @@ class Again:
         self.records.sort(key=lambda record: record["index"])
         self.query = read(run / "query.png")[None]
         self.samples = torch.stack([read(run / record["file"]) for record in self.records])
-        options = dict(image_size=32, solver="heun", steps=3, shift=1.0)
+        options = dict(image_size=32, solver="euler", steps=3, shift=1.0)
         prior = embedded_prior(**options, device=torch.device("cpu"), autocast=torch.float32)
         self.null = (prior.unguided(NULL, 16) * 255).round() / 255
         self.target, self.other = embedded("smallconv"), embedded("smallresnet")

@@ -229,7 +229,7 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
 ):
     judged, detection = [], finetune.detection
     monkeypatch.setattr(finetune, "detection", lambda judges, *views: judged.append(views) or detection(judges, *views))
-    tune("judged", "--steps", "1", "--seed", "5", "prior.solver=euler", "prior.steps=3")
+    tune("judged", "--steps", "1", "--seed", "5", "--turns", "3", "prior.solver=euler", "prior.steps=3")
     (real, samples, _), *later = judged
     prior = build.embedded(
         image_size=32, solver="euler", steps=3, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
