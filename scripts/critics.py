@@ -12,14 +12,34 @@ LAYERS = ((64, 64), (128, 80), (256, 128), (256, 128))  # of `smallresnet`: chan
 GROUP = 8  # samples whose spread a critic is told
 RIGOR = 0.1  # weight of `Critic.restlessness`
 NUDGE = 0.1  # standard deviation of the disturbance under which a critic is to stay as it is
+SHIFT = 3  # pixels by which a picture is moved at most before `smallresnet` sees it
+GRAIN = 0.05  # standard deviation of the noise it then gets at most
 
 
-def views(classifier, pictures):
+def disturbed(pictures, generator):
+    """Pictures (N, 3, H, W), each moved by up to `SHIFT` pixels, with mirrored edges, and with noise of some strength.
+
+    So what `smallresnet` sees in a sample cannot be won by patterns that suit its grid or a single picture (Zhao et al.
+    2020, arXiv:2006.10738).
+    """
+    count, _, height, width = pictures.shape
+    draw = dict(generator=generator, device=pictures.device)
+    down, right = torch.randint(0, 2 * SHIFT + 1, (2, count, 1), **draw)
+    rows, columns = (
+        torch.arange(side, device=pictures.device) + move for side, move in ((height, down), (width, right))
+    )
+    padded, index = F.pad(pictures, (SHIFT,) * 4, mode="reflect"), torch.arange(count, device=pictures.device)
+    moved = padded[index[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    strength = GRAIN * torch.rand(count, 1, 1, 1, **draw)
+    return moved + strength * torch.randn(moved.shape, **draw)
+
+
+def views(classifier, pictures, generator):
     """What the critics get of pictures (N, 3, 32, 32) in [0, 1]: the pictures, then what its four layers give.
 
-    Those of the first layer are averaged to 8 x 8 places.
+    The layers see them `disturbed`; what the first one gives is averaged to 8 x 8 places.
     """
-    normal = classifier.transform(pictures)
+    normal = classifier.transform(disturbed(pictures, generator))
     first, *others = classifier.model.forward_intermediates(normal, indices=(1, 2, 3, 4), intermediates_only=True)
     return [pictures, F.avg_pool2d(first, 2), *others]
 

@@ -79,7 +79,7 @@ def main():
     def real(count=args.batch):
         """Views of real pictures as the decoder shows them: what it cannot show is no fault of the prior's."""
         with torch.no_grad():
-            return views(classifier, redecoded(prior, drawn(images, count, generator)))
+            return views(classifier, redecoded(prior, drawn(images, count, generator)), generator)
 
     judges = critics(real(NORMAL)).to(device)
     adam = torch.optim.Adam(trainable(network), lr=args.lr, betas=(0.0, 0.99))
@@ -116,7 +116,7 @@ def main():
         noise = torch.randn(args.batch, *prior.latent_shape, generator=generator, device=device)
         now = real()
         samples = prior.decode(prior.flow(noise))
-        seen = views(classifier, samples)
+        seen = views(classifier, samples, generator)
         if step >= args.warm:
             adam.param_groups[0]["lr"] = rate(step, args)
             judges.requires_grad_(False)
@@ -129,7 +129,7 @@ def main():
         remembered.keep(samples, step)
         for turn in range(1, args.turns):
             with torch.no_grad():
-                former = views(classifier, remembered.draw(args.batch, step, generator))
+                former = views(classifier, remembered.draw(args.batch, step, generator), generator)
             criticise(real(), former, args.turns * step + turn)
         step += 1
         if step % 10 == 0:

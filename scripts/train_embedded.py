@@ -3,8 +3,8 @@
     python scripts/train_embedded.py --data FOLDER --recipe cpu
 
 The classifiers come first: both parts read `smallresnet` from the package. What is finished is not done again, and what
-was stopped goes on from its checkpoint: start the same command again. The recipe `cpu` spends what the shipped prior
-took in all, some hours of two cores, without its detours (see the model card); `cuda` is longer, for one data-centre
+was stopped goes on from its checkpoint: start the same command again. The recipe `cpu` takes some hours of two
+cores and leaves out the detours of the shipped prior (see the model card); `cuda` is longer, for one data-centre
 GPU. Neither has been run as a whole yet.
 """
 

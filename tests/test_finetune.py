@@ -31,6 +31,10 @@ def uniform(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def drawing(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 def linear_critic(critics, channels):
     """A critic whose body does nothing, and which does not look at the spread."""
     torch.manual_seed(0)
@@ -41,13 +45,30 @@ def linear_critic(critics, channels):
 
 
 def test_views_are_the_pictures_and_what_smallresnet_sees_at_four_depths(critics, classifier):
-    x = uniform(3, 3, 32, 32)
-    pictures, first, *others = critics.views(classifier, x)
-    assert pictures is x
+    pictures = uniform(3, 3, 32, 32)
+    unchanged, first, *others = critics.views(classifier, pictures, drawing())
+    assert unchanged is pictures
+    x = critics.disturbed(pictures, drawing())
     torch.testing.assert_close(first, torch.nn.functional.avg_pool2d(classifier.activations(x, "layer1"), 2))
     for name, view in zip(("layer2", "layer3", "layer4"), others, strict=True):
         torch.testing.assert_close(view, classifier.activations(x, name))
     assert [view.shape[1] for view in (first, *others)] == [channels for channels, _ in critics.LAYERS]
+
+
+def test_smallresnet_sees_each_picture_moved_a_little_with_mirrored_edges_and_some_grain(critics, monkeypatch):
+    pictures = uniform(200, 3, 32, 32)
+    padded = torch.nn.functional.pad(pictures, (critics.SHIFT,) * 4, mode="reflect")
+    moved = 2 * critics.SHIFT + 1
+    places = [padded[:, :, top : top + 32, left : left + 32] for top in range(moved) for left in range(moved)]
+    noise = (torch.stack(places) - critics.disturbed(pictures, drawing())).square().mean((2, 3, 4)).sqrt()
+    strength, place = noise.min(0)
+    assert set(place.tolist()) == set(range(moved**2)), "every way of moving is drawn"
+    assert strength.max() == pytest.approx(critics.GRAIN, rel=0.1) and strength.min() < 0.1 * critics.GRAIN
+    monkeypatch.setattr(critics, "GRAIN", 0.0)
+    assert all(
+        torch.equal(mine, places[way][i])
+        for i, (mine, way) in enumerate(zip(critics.disturbed(pictures, drawing()), place, strict=True))
+    )
 
 
 def test_what_a_critic_gets_is_normalised_by_real_views(critics):
@@ -58,8 +79,8 @@ def test_what_a_critic_gets_is_normalised_by_real_views(critics):
 
 
 def test_a_critic_judges_every_place_and_sees_how_much_the_samples_of_a_group_differ(critics, classifier):
-    judges = critics.critics(critics.views(classifier, uniform(8, 3, 32, 32)))
-    x = critics.views(classifier, uniform(16, 3, 32, 32, seed=1))
+    judges = critics.critics(critics.views(classifier, uniform(8, 3, 32, 32), drawing()))
+    x = critics.views(classifier, uniform(16, 3, 32, 32, seed=1), drawing())
     x = [torch.cat([view[:8], view[:1].expand(8, -1, -1, -1)]) for view in x]  # the second group is all the same
     for critic, view, side in zip(judges, x, (8, 8, 8, 4, 2), strict=True):
         verdict = critic(critic.normalise(view))
@@ -123,7 +144,7 @@ def test_critics_learn_what_is_real_and_a_picture_can_learn_to_pass(critics, cla
         return torch.nn.functional.interpolate(coarse, size=32, mode="bilinear")
 
     def with_views(pictures):
-        return critics.views(classifier, pictures)
+        return critics.views(classifier, pictures, generator)
 
     with torch.no_grad():
         judges = critics.critics(with_views(real()))
@@ -235,12 +256,12 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
         image_size=32, solver="euler", steps=3, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
     )
     with torch.no_grad():
-        generator = torch.Generator().manual_seed(5)
-        finetune.drawn(tune.images, 20, generator)  # for what is normal
+        generator = drawing(5)
+        critics.disturbed(finetune.drawn(tune.images, 20, generator).float(), generator)  # for what is normal
         noise = torch.randn(3, 10, 8, 8, generator=generator)
         z = prior.decoder.encode(finetune.drawn(tune.images, 3, generator) / 127.5 - 1)
-        wanted = critics.views(classifier, prior.decode((z - prior.mean) / prior.std))
-        drawn = critics.views(classifier, prior.decode(prior.flow(noise)))
+        wanted = critics.views(classifier, prior.decode((z - prior.mean) / prior.std), generator)
+        drawn = critics.views(classifier, prior.decode(prior.flow(noise)), generator)
     for mine, other in zip((*real, *samples), (*wanted, *drawn), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
     ours = {tuple(picture.flatten().tolist()) for picture in samples[0]}
