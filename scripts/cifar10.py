@@ -1,4 +1,7 @@
-"""CIFAR-10 (Krizhevsky, 2009) as uint8 tensors, and the augmentations the training scripts share."""
+"""CIFAR-10 (Krizhevsky, 2009) as uint8 tensors, and the augmentations the training scripts share.
+
+Generators are on the device of the pictures.
+"""
 
 import io
 import pickle
@@ -44,15 +47,15 @@ def _load_batches(folder, split):
 
 def random_flip(images, generator):
     """Mirror each picture of (N, C, H, W) left to right with probability one half."""
-    flip = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(flip.to(images.device)[:, None, None, None], images.flip(-1), images)
+    flip = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
+    return torch.where(flip, images.flip(-1), images)
 
 
 def random_shift(images, pixels, generator):
     """Shift each picture of (N, C, H, W) by up to `pixels` in both directions; the border is mirrored."""
     n, _, h, w = images.shape
     padded = F.pad(images, (pixels,) * 4, mode="reflect")
-    dy, dx = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator).to(images.device)
+    dy, dx = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator, device=images.device)
     rows = (dy[:, None] + torch.arange(h, device=images.device))[:, None, :, None]  # (N, 1, H, 1)
     columns = (dx[:, None] + torch.arange(w, device=images.device))[:, None, None, :]  # (N, 1, 1, W)
     index = torch.arange(n, device=images.device)[:, None, None, None]
@@ -63,7 +66,7 @@ def random_shift(images, pixels, generator):
 def random_erase(images, size, generator):
     """Blank one `size` x `size` square of each picture of (N, C, H, W) (Cutout, DeVries & Taylor 2017)."""
     n, _, h, w = images.shape
-    y, x = torch.randint(0, h - size + 1, (2, n), generator=generator).to(images.device)
+    y, x = torch.randint(0, h - size + 1, (2, n), generator=generator, device=images.device)
     rows = torch.arange(h, device=images.device)[None, :] - y[:, None]
     columns = torch.arange(w, device=images.device)[None, :] - x[:, None]
     inside = ((rows >= 0) & (rows < size))[:, :, None] & ((columns >= 0) & (columns < size))[:, None, :]

@@ -24,7 +24,7 @@ def carriers(latents):
     return blocks(latents).std((0, 2, 3)).argsort()[:CHANNELS]
 
 
-def gaussianized(features, count, rounds=50):
+def gaussianized(features, count, rounds=100):
     """The `count` leading principal components of features (N, D), mapped to be nearly N(0, I): (N, count).
 
     Random rotations in turn with the quantile transform of every coordinate (Laparra, Camps-Valls & Malo 2011,
@@ -34,10 +34,10 @@ def gaussianized(features, count, rounds=50):
     x = features.float() - features.float().mean(0)
     _, axes = torch.linalg.eigh(x.T @ x)  # from the weakest to the strongest
     x = x @ axes[:, -count:]  # (N, count)
-    quantiles = torch.special.ndtri((torch.arange(len(x)) + 0.5) / len(x))
+    quantiles = torch.special.ndtri((torch.arange(len(x), device=x.device) + 0.5) / len(x))
     for _ in range(rounds):
         rotation, _ = torch.linalg.qr(torch.randn(count, count, generator=generator))
-        x = x @ rotation
+        x = x @ rotation.to(x.device)
         x = torch.empty_like(x).scatter_(0, x.argsort(0), quantiles[:, None].expand_as(x))
     return x
 

@@ -9,21 +9,25 @@ What is wrong with samples is told by critics (`critics.py`), which learn it at 
 after flow matching Lin et al. 2025, arXiv:2501.08316). In the first steps only the critics learn.
 """
 
+import copy
 import time
+from pathlib import Path
 
 import cifar10
 import torch
 from critics import Remembered, critics, deception, detection, views
 from measure_embedded import prior_options
-from quality import redecoded
+from quality import features, redecoded
 from training import Average, Checkpoint, arguments, attention, autocast, export, prepare
 
 from equidiff_cli import target
+from equidiff_cli.metrics import frechet
 from equidiff_cli.prior import build
 
 REMEMBERED = 12  # steps whose samples that critics must not forget
 FAIR_EVERY = 4  # critics' steps between two in which their restlessness counts
 NORMAL = 2000  # pictures whose views say what is normal for a critic
+WATCHED_AT_ONCE = 500  # samples
 
 
 def trainable(network):
@@ -45,6 +49,24 @@ def drawn(images, count, generator):
     return torch.where(mirrored, pictures.flip(-1), pictures)
 
 
+@torch.no_grad()
+def features_of_samples(prior, network, count, seen_by):
+    """What `seen_by` sees of so many samples of `prior` with another `network`: (count, D) on the CPU."""
+    noise = torch.randn(count, *prior.latent_shape, generator=torch.Generator().manual_seed(0))
+    tuned, prior.network = prior.network, network
+    pictures = prior.sample(noise, WATCHED_AT_ONCE)
+    prior.network = tuned
+    return features(seen_by, (pictures * 255).round().byte()).cpu()
+
+
+def write(average, prior, path):
+    """Write the averaged weights with the statistics of the latents."""
+    state = copy.deepcopy(average.model)
+    state.register_buffer("latents_mean", prior.mean)
+    state.register_buffer("latents_std", prior.std)
+    export(state, path)
+
+
 def main():
     parser = arguments(__doc__, "checkpoints/finetune.pt")
     parser.add_argument("overrides", nargs="*", help="of the solver, such as prior.steps=4 [none]")
@@ -58,6 +80,8 @@ def main():
     parser.add_argument("--critics-lr", type=float, default=1e-3)
     parser.add_argument("--turns", type=int, default=2, help="steps of the critics for one of the prior")
     parser.add_argument("--ema", type=float, default=0.99)
+    parser.add_argument("--watch", type=int, default=0, help="every so many steps, print how far samples are [never]")
+    parser.add_argument("--watched", type=int, default=5000, help="samples, as many as training pictures [%(default)s]")
     args = parser.parse_args()
     device, options = prepare(args), prior_options(args.overrides)
 
@@ -105,6 +129,17 @@ def main():
 
     network.velocity = rounded
 
+    def watch():
+        watcher = target.embedded("smallconv")
+        watcher.model.to(device)
+        real = features(watcher, images[: args.watched]).cpu()
+        found = features_of_samples(prior, average.model, args.watched, watcher)
+        distance = frechet.frechet_distance(found, real)
+        print(f"step {step}: Frechet distance {distance:.2f} to training pictures", flush=True)
+        if args.out:
+            out = Path(args.out)
+            write(average, prior, out.with_stem(f"{out.stem}-{step}"))
+
     def criticise(real, samples, turn):
         loss, right = detection(judges, real, samples, FAIR_EVERY if turn % FAIR_EVERY == 0 else 0.0)
         critics_adam.zero_grad()
@@ -138,11 +173,10 @@ def main():
             print(f"step {step}/{args.steps} critics right {right}, {seconds:.2f} s a step", flush=True)
             recent.clear()
         checkpoint.save(step, force=step == args.steps)
+        if args.watch and step % args.watch == 0:
+            watch()
     if args.out:
-        final = average.model
-        final.register_buffer("latents_mean", prior.mean)
-        final.register_buffer("latents_std", prior.std)
-        export(final, args.out)
+        write(average, prior, args.out)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,12 @@ def print_samples(prior, pictures, train, test):
     """Frechet distances, precision and recall in the features of `smallconv`, and the spectrum."""
     network, count = target.embedded("smallconv"), len(pictures)
     real = features(network, test[:count])
-    for name, others in ("training pictures", train[:count]), ("decoded noise", decoded_noise(prior, count)):
+    decoded = (reconstructions(prior, train[:count]) * 255).round().byte()
+    for name, others in (
+        ("training pictures", train[:count]),
+        ("training pictures, encoded and decoded", decoded),
+        ("decoded noise", decoded_noise(prior, count)),
+    ):
         print(f"Frechet distance of {count} {name} to the test set: {distance(network, others, real):.3f}")
     found = features(network, pictures)
     print(f"Frechet distance of {count} samples to the test set: {frechet.frechet_distance(found, real):.3f}")

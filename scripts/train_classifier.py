@@ -73,7 +73,7 @@ def main():
         optimizer, args.lr, total, pct_start=0.25, anneal_strategy="linear", cycle_momentum=False, div_factor=10
     )
     average = Average(model, 0.98)
-    generator = torch.Generator().manual_seed(args.seed)
+    generator = torch.Generator(device).manual_seed(args.seed)
     checkpoint = Checkpoint(
         args.checkpoint, generator, model=model, average=average, optimizer=optimizer, schedule=schedule
     )
@@ -81,8 +81,8 @@ def main():
     model.train()
     while step < total:
         if step % steps_per_epoch == 0:
-            order = torch.randperm(len(images), generator=generator)
-        part = order[(step % steps_per_epoch) * args.batch :][: args.batch].to(device)
+            order = torch.randperm(len(images), generator=generator, device=device)
+        part = order[(step % steps_per_epoch) * args.batch :][: args.batch]
         x = cifar10.random_shift(cifar10.random_flip(images[part], generator), 3, generator)
         if args.erase:
             x = cifar10.random_erase(x, args.erase, generator)

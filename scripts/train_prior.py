@@ -7,14 +7,10 @@ The recipe of LightningDiT (Yao, Yang & Wang 2025): velocity loss plus cosine lo
 an average of the weights. In the middle of the network the tokens also have to tell what `smallresnet` sees in the
 clean picture (Yu et al. 2025, arXiv:2410.06940). Matrices are trained with Muon, everything else with AdamW. The
 learning rate is constant until the last `--decay` steps and then falls to zero, so a training can be prolonged from a
-checkpoint taken before. With `--init` it goes on from finished weights.
-
-The starting noise of a picture carries features of it (`coupling.py`). With `--uncoupled`, a network trained with
-`--no-coupling`, the velocity that is learnt is guided away from that of this network, which knows less of what the
-noise tells, so that sampling needs no guidance (Tang et al. 2025, arXiv:2502.12154).
+checkpoint taken before. With `--init` it goes on from finished weights. The starting noise of a picture carries
+features of it (`coupling.py`).
 """
 
-import argparse
 import hashlib
 import time
 from pathlib import Path
@@ -61,7 +57,8 @@ def encode(images, path, device):
     mean, std = statistics(latents)
     latents = (latents - mean) / std
     channels = carriers(latents)
-    facts = gaussianized(seen.mean(1, dtype=torch.float32), blocks(latents[:1, channels]).numel())
+    told = seen.mean(1, dtype=torch.float32).to(device)
+    facts = gaussianized(told, blocks(latents[:1, channels]).numel()).cpu()
     return {"latents": latents, "mean": mean, "std": std, "seen": seen, "channels": channels, "facts": facts}
 
 
@@ -121,47 +118,21 @@ def continued(network, state):
     print(f"not continued: {', '.join(sorted(mine.keys() - fitting.keys())) or 'none'}")
 
 
-def without_classes(path, state, mean, std, device, compiled):
-    """The network with the weights `state`, read from `path`, as a function (x, t) -> velocity of the null class.
-
-    Raises:
-        ValueError: they are of no such network, or of one of latents with another mean or scale than `mean` and `std`.
-    """
-    for name, wanted in ("mean", mean), ("std", std):
-        if not torch.equal(state.get(f"latents_{name}", torch.empty(0)), wanted.half()):
-            raise ValueError(f"--uncoupled={path}: the {name} of its latents is not that of --autoencoder")
-    state = {name: tensor for name, tensor in state.items() if not name.startswith("latents_")}
-    network = weights.load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, "--uncoupled", path).to(device)
-    forward = torch.compile(network) if compiled else network
-    return lambda x, t: forward(x, t, torch.full((len(x),), network.num_classes, device=device))
-
-
-def draw(z, y, coupling, dropout, null, generator):
-    """Noise for the latents z (N, C, H, W), times (N,) in (0, 1), and the labels y (N,) of which a share is dropped.
-
-    `coupling` holds what `coupled` asks for, the channels and what the noise is to tell; None: noise tells nothing.
-    """
-    noise = torch.randn(z.shape, generator=generator, device=z.device)
-    if coupling is not None:
-        noise = coupled(noise, *coupling, generator)
+def draw(z, y, channels, facts, dropout, null, generator):
+    """Noise for the latents z (N, C, H, W) that tells facts (N, D) of them in `channels`, see `coupled`, times (N,) in
+    (0, 1), and the labels y (N,) of which a share is dropped."""
+    noise = coupled(torch.randn(z.shape, generator=generator, device=z.device), channels, facts, generator)
     t = torch.randn(len(z), generator=generator, device=z.device).sigmoid()
     return noise, t, y.masked_fill(torch.rand(len(z), generator=generator, device=z.device) < dropout, null)
 
 
-def losses(forward, z, noise, t, y, seen, uncoupled=None, guidance=0.0):
+def losses(forward, z, noise, t, y, seen):
     """Velocity loss and cosine loss on the straight path from noise to the latents z (N, C, H, W), and the distance
-    between what the head tells and what was seen on the grid of 4 x 4, as one minus the cosine.
-
-    With `uncoupled`, (x, t) -> velocity w, the velocity to learn is moved by `guidance` g times what the network's own
-    has over w. The squared error is least for w + (u - w) / (1 - g), where u is what would be learnt without.
-    """
-    x = torch.lerp(noise, z, t[:, None, None, None])
+    between what the head tells and what was seen on the grid of 4 x 4, as one minus the cosine."""
+    x, target = torch.lerp(noise, z, t[:, None, None, None]), z - noise
     with autocast(z.device), attention(z.device):
         v, told = forward(x, t, y)
-        v, target = v.float(), z - noise
-        if uncoupled is not None:
-            with torch.no_grad():
-                target = target + guidance * (v - uncoupled(x, t).float())
+    v = v.float()
     grid = seen.float().unflatten(1, (4, 4)).repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1, 2)
     return torch.stack(
         [
@@ -183,17 +154,11 @@ def main():
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--align", type=float, default=0.5, help="weight of what the head tells")
     parser.add_argument("--init", help="go on from these weights, as far as they fit")
-    parser.add_argument("--coupling", action=argparse.BooleanOptionalAction, default=True, help="see coupling.py [yes]")
-    parser.add_argument("--uncoupled", help="weights of a network, trained without coupling, to be guided away from")
-    parser.add_argument("--guidance", type=float, default=0.6, help="away from --uncoupled, below 1 [%(default)s]")
     args = parser.parse_args()
-    if not 0 <= args.guidance < 1:
-        parser.error(f"--guidance={args.guidance}: at least 0 and below 1")
     device = prepare(args)
 
     images, labels = cifar10.load(args.data, "train")
     former = weights.read(args.init, "--init") if args.init else None  # before encoding, which takes minutes
-    weaker = weights.read(args.uncoupled, "--uncoupled") if args.uncoupled else None
     data = encoded(args, images, device)
     mean, std = data["mean"], data["std"]
     latents, seen, channels, facts = (data[name].to(device) for name in ("latents", "seen", "channels", "facts"))
@@ -203,7 +168,6 @@ def main():
     if former:
         continued(network, former)
     model = Aligned(network, depth=len(network.blocks) // 2, features=seen.shape[-1]).to(device)
-    uncoupled = without_classes(args.uncoupled, weaker, mean, std, device, args.compile) if weaker else None
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters, latent std {std.flatten().tolist()}")
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.requires_grad and all(p is not m for m in matrices)]
@@ -222,9 +186,8 @@ def main():
             group["lr"] = rate
         part = torch.randint(0, len(latents), (args.batch,), generator=generator, device=device)
         z = latents[part]
-        coupling = (channels, facts[part]) if args.coupling else None
-        noise, t, y = draw(z, labels[part], coupling, args.dropout, network.num_classes, generator)
-        found = losses(forward, z, noise, t, y, seen[part], uncoupled, args.guidance)
+        noise, t, y = draw(z, labels[part], channels, facts[part], args.dropout, network.num_classes, generator)
+        found = losses(forward, z, noise, t, y, seen[part])
         muon.zero_grad()
         adam.zero_grad()
         found.dot(shares).backward()

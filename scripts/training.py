@@ -26,12 +26,15 @@ def arguments(description, checkpoint):
 
 
 def prepare(args):
-    """Seed everything, set the threads, and return the device."""
+    """Seed everything, set the threads and the precision of products on a GPU, and return the device."""
     torch.manual_seed(args.seed)
     if args.threads:
         torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     Path(args.checkpoint).parent.mkdir(parents=True, exist_ok=True)
-    return torch.device(args.device)
+    return device
 
 
 def autocast(device):
@@ -60,13 +63,13 @@ class Average(torch.nn.Module):
     @torch.no_grad()
     def update(self, model, step):
         decay = min(self.decay, (1 + step) / (10 + step))
-        for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - decay)
-        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
-            if mine.is_floating_point():  # the statistics of batch norm belong to the averaged weights
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
+        mine, theirs = (
+            [*m.parameters(), *(b for b in m.buffers() if b.is_floating_point())] for m in (self.model, model)
+        )  # the statistics of batch norm belong to the averaged weights
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+        for counter, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            if not counter.is_floating_point():
+                counter.copy_(theirs)
 
 
 class Checkpoint:

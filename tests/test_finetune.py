@@ -1,6 +1,8 @@
 """Fine-tuning the prior through its sampler: the critics, and whole short trainings."""
 
 import math
+import re
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -249,6 +251,7 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
     finetune, critics, tune, monkeypatch, classifier
 ):
     judged, detection = [], finetune.detection
+    monkeypatch.setattr(finetune, "autocast", lambda _: nullcontext())
     monkeypatch.setattr(finetune, "detection", lambda judges, *views: judged.append(views) or detection(judges, *views))
     tune("judged", "--steps", "1", "--seed", "5", "--turns", "3", "prior.solver=euler", "prior.steps=3")
     (real, samples, _), *later = judged
@@ -267,6 +270,24 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
     ours = {tuple(picture.flatten().tolist()) for picture in samples[0]}
     assert len(later) == 2, "steps of the critics on former samples, of which there are no others yet"
     assert all(tuple(picture.flatten().tolist()) in ours for _, former, _ in later for picture in former[0])
+
+
+def test_watching_writes_the_weights_so_far_and_tells_how_far_their_samples_are(tune, script, capsys):
+    final = tune("watched", "--steps", "3", "--lr", "1e-3", "--watch", "2", "--watched", "6")
+    file = tune.folder / "watched-2.safetensors"
+    so_far = load_file(file)
+    assert so_far.keys() == final.keys() and any(not torch.equal(so_far[name], final[name]) for name in final)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "Frechet" in line)
+    told = float(re.fullmatch(r"step 2: Frechet distance (\S+) to training pictures", line)[1])
+    solver = dict(solver="euler", steps=4, shift=1.0)
+    prior = build.small(file, build.EMBEDDED / "autoencoder.safetensors", device="cpu", **solver)
+    noise = torch.randn(6, *prior.latent_shape, generator=drawing())
+    pictures = (prior.sample(noise, 6) * 255).round().byte()
+    quality, seen_by = script("quality"), target.embedded("smallconv")
+    wanted = quality.distance(seen_by, pictures, quality.features(seen_by, tune.images))
+    assert told == pytest.approx(wanted, rel=0.02), "the file holds half precision"
+    unwatched = tune("unwatched", "--steps", "3", "--lr", "1e-3")
+    assert all(torch.equal(unwatched[name], final[name]) for name in final), "looking changes nothing"
 
 
 def test_weights_that_cannot_be_tuned_are_refused_by_the_name_of_their_option(tune, tmp_path):

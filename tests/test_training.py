@@ -110,64 +110,43 @@ def test_coupled_noise_is_white_noise_that_tells_the_features(script):
     assert within.std((-2, -1)).max() < 1e-6, "only the means are moved"
 
 
-def test_labels_are_dropped_and_noise_is_coupled_if_asked(train_prior):
+def test_labels_are_dropped_and_noise_is_coupled(train_prior):
     z, facts = torch.zeros(2000, 6, 8, 8), torch.full((2000, 4), 3.0)
     labels, generator = torch.arange(2000) % 7, torch.Generator().manual_seed(0)
-    noise, t, y = train_prior.draw(z, labels, None, 0.75, 7, generator)
+    noise, t, y = train_prior.draw(z, labels, torch.tensor([4]), facts, 0.75, 7, generator)
     assert (y == 7).float().mean() == pytest.approx(0.75, abs=0.04) and torch.equal(y[y < 7], labels[y < 7])
     assert t.min() > 0 and t.max() < 1 and t.logit().std() == pytest.approx(1, abs=0.06)
-    assert noise[:, 4].mean() == pytest.approx(0, abs=0.02)
-    noise, _, _ = train_prior.draw(z, labels, (torch.tensor([4]), facts), 0.75, 7, generator)
     assert noise[:, 4].mean() * 4 == pytest.approx(3 * (1 - 0.25**2) ** 0.5, abs=0.02)
     assert noise[:, 3].mean() == pytest.approx(0, abs=0.02)
 
 
-def test_guidance_moves_the_velocity_to_learn_and_has_no_gradient(train_prior):
-    z, noise, v, w = (torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(4))
-    t, y, seen, v, asked = torch.rand(3), torch.tensor([0, 2, 1]), torch.randn(3, 16, 5), v.requires_grad_(), []
+def test_the_losses_are_those_of_the_straight_path_and_of_the_grid(train_prior):
+    z, noise, v = (torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    t, y, seen, asked = torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0, 2, 1]), torch.randn(3, 16, 5), []
+    told = seen.unflatten(1, (4, 4))[:, torch.arange(8) // 2][:, :, torch.arange(8) // 2].flatten(1, 2)
 
     def network(*arguments):
         asked.append(arguments)
-        return v, torch.ones(3, 64, 5)
+        return v, told
 
-    def uncoupled(*arguments):
-        asked.append(arguments)
-        return w
-
-    plain = train_prior.losses(network, z, noise, t, y, seen)
-    guided = train_prior.losses(network, z, noise, t, y, seen, uncoupled, 0.6)
-    x = noise + t[:, None, None, None] * (z - noise)
-    for (at, when, *labels), wanted in zip(asked, [[y], [y], []], strict=True):
-        torch.testing.assert_close(at, x)
-        assert torch.equal(when, t) and labels == wanted
-    assert plain[0].item() == pytest.approx((v - (z - noise)).square().mean().item())
-    target = z - noise + 0.6 * (v - w).detach()
-    assert guided[0].item() == pytest.approx((v - target).square().mean().item())
-    (slope,) = torch.autograd.grad(guided[0], v)
-    torch.testing.assert_close(slope, 2 * (v - target).detach() / v.numel())
+    velocity, cosine, features = train_prior.losses(network, z, noise, t, y, seen).tolist()
+    ((x, when, labels),) = asked
+    torch.testing.assert_close(x, noise + t[:, None, None, None] * (z - noise))
+    assert when is t and labels is y
+    assert velocity == pytest.approx((v - (z - noise)).square().mean().item())
+    assert cosine == pytest.approx(1 - torch.cosine_similarity(v, z - noise, dim=1).mean().item())
+    assert features == pytest.approx(0, abs=1e-6), "each place of the grid stands for four tokens"
+    told = -told
+    assert train_prior.losses(network, z, noise, t, y, seen)[2].item() == pytest.approx(2)
 
 
-def test_the_network_to_be_guided_from_is_asked_for_no_class_and_has_the_same_latents(train_prior, tmp_path):
-    network, file = LightningDiT(**EMBEDDED_NETWORK).half(), tmp_path / "uncoupled.safetensors"
-    network.final_layer.linear.weight.data.normal_()
-    mean, std = torch.randn(1, 10, 1, 1), torch.rand(1, 10, 1, 1)
-    save_file(network.state_dict() | {"latents_mean": mean.half(), "latents_std": std.half()}, file)
-    x, t = torch.randn(2, 10, 8, 8), torch.tensor([0.2, 0.7])
-    state = load_file(file)
-    velocity = train_prior.without_classes(file, state, mean, std, "cpu", compiled=False)
-    torch.testing.assert_close(velocity(x, t), network.float()(x, t, torch.tensor([10, 10])))
-    with pytest.raises(ValueError, match=r"--uncoupled=.*: the std of its latents is not that of --autoencoder"):
-        train_prior.without_classes(file, state, mean, 2 * std, "cpu", compiled=False)
-
-
-@pytest.mark.parametrize("option", ["--init", "--uncoupled"])
 def test_weights_that_are_not_there_are_missed_before_the_pictures_are_encoded(
-    train_prior, folder, autoencoder, monkeypatch, option
+    train_prior, folder, autoencoder, monkeypatch
 ):
     monkeypatch.setattr(train_prior, "encoded", lambda *_: pytest.fail("encoded first"))
     absent = folder / "absent.safetensors"
-    with pytest.raises(ValueError, match=rf"{option}={absent}: there is no such file"):
-        train(train_prior, folder, folder / "x", "--autoencoder", str(autoencoder), option, str(absent))
+    with pytest.raises(ValueError, match=f"--init={absent}: there is no such file"):
+        train(train_prior, folder, folder / "x", "--autoencoder", str(autoencoder), "--init", str(absent))
 
 
 def test_the_distance_of_spectra_is_that_of_their_logarithms(script):
@@ -248,34 +227,11 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(train_prior, fo
     assert whole.keys() - network.state_dict().keys() == {"latents_mean", "latents_std"}
 
 
-def test_a_whole_training_is_guided_away_from_an_uncoupled_network(train_prior, folder, autoencoder):
-    options = ["--autoencoder", str(autoencoder), "--steps", "2", "--decay", "1"]
-    first, again = folder / "uncoupled.safetensors", folder / "again.safetensors"
-    train(train_prior, folder, first, *options, "--no-coupling", checkpoint="uncoupled.pt")
-    found = {}
-    for name, more in {
-        "coupled": [],
-        "unmoved": ["--uncoupled", str(first), "--guidance", "0"],
-        "guided": ["--uncoupled", str(first), "--guidance", "0.6"],
-    }.items():
-        train(train_prior, folder, again, *options, *more, checkpoint=f"{name}.pt")
-        found[name] = load_file(again)["final_layer.linear.weight"]
-    assert not torch.equal(found["coupled"], load_file(first)["final_layer.linear.weight"])
-    assert torch.equal(found["coupled"], found["unmoved"]) and not torch.equal(found["coupled"], found["guided"])
-
-
 def test_the_autoencoder_goes_on_from_finished_weights(script, folder, autoencoder):
     out, options = folder / "more.safetensors", ["--steps", "1", "--lr", "0", "--init", str(autoencoder)]
     train(script("train_autoencoder"), folder, out, *options, checkpoint="more.pt")
     before, after = load_file(autoencoder), load_file(out)
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-
-
-@pytest.mark.parametrize("guidance", ["1", "-0.1"])
-def test_guidance_out_of_range_is_refused(train_prior, folder, capsys, guidance):
-    with pytest.raises(SystemExit):
-        train(train_prior, folder, folder / "x", "--autoencoder", "x", f"--guidance={guidance}")
-    assert f"--guidance={float(guidance)}: at least 0 and below 1" in capsys.readouterr().err
 
 
 def test_training_goes_on_from_weights_as_far_as_they_fit(train_prior, capsys):
@@ -291,24 +247,38 @@ def test_training_goes_on_from_weights_as_far_as_they_fit(train_prior, capsys):
     assert "final_layer.linear.bias, final_layer.linear.weight, x_embedder.proj.weight" in capsys.readouterr().out
 
 
+def test_weights_are_averaged_number_by_number(script, tmp_path, monkeypatch):
+    module = script("average_weights")
+    states = [{"a": torch.full((2, 3), x), "n": torch.tensor(7)} for x in (1.0, 2.0, 6.0)]
+    files = [tmp_path / f"{i}.safetensors" for i in range(3)]
+    for state, file in zip(states, files, strict=True):
+        save_file(state, file)
+    monkeypatch.setattr("sys.argv", ["average", *map(str, files), "--out", str(tmp_path / "out.safetensors")])
+    module.main()
+    found = load_file(tmp_path / "out.safetensors")
+    assert torch.equal(found["a"], torch.full((2, 3), 3.0).half()) and found["n"] == 7
+    with pytest.raises(ValueError, match="different networks"):
+        module.averaged([states[0], {"a": torch.zeros(3, 2), "n": torch.tensor(7)}])
+
+
 @pytest.mark.parametrize("recipe", ["cpu", "cuda"])
 def test_one_command_runs_what_is_not_finished_with_options_its_scripts_know(script, monkeypatch, recipe, tmp_path):
     module, ran, out = script("train_embedded"), [], tmp_path / "out"
     monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
     monkeypatch.setattr(module.subprocess, "run", lambda command, check: ran.append(command))
     module.main()
-    for command, name in zip(ran, ("train_autoencoder", "train_prior", "train_prior", "finetune_prior"), strict=True):
+    for command, name in zip(ran, ("train_autoencoder", "train_prior", "finetune_prior"), strict=True):
         assert command[1].endswith(f"{name}.py")
         monkeypatch.setattr("sys.argv", command[1:])
         with pytest.raises(FileNotFoundError, match="--data="):  # past the options, there are no pictures
             script(name).main()
-    first, guided, final = (dict(itertools.pairwise(command)) for command in ran[1:])
-    assert {part["--autoencoder"] for part in (first, guided, final)} == {str(out / "autoencoder.safetensors")}
-    assert first["--out"] == guided["--init"] == guided["--uncoupled"] == str(out / "uncoupled.safetensors")
-    assert guided["--out"] == final["--init"] and final["--out"] == str(out / "lightningdit.safetensors")
+    flow, final = (dict(itertools.pairwise(command)) for command in ran[1:])
+    assert {part["--autoencoder"] for part in (flow, final)} == {str(out / "autoencoder.safetensors")}
+    assert flow["--out"] == final["--init"] == str(out / "flow.safetensors")
+    assert final["--out"] == str(out / "lightningdit.safetensors")
     checkpoints = {dict(itertools.pairwise(command))["--checkpoint"] for command in ran}
-    assert len(checkpoints) == 4 and all(f"{recipe}_" in path for path in checkpoints)
+    assert len(checkpoints) == 3 and all(f"{recipe}_" in path for path in checkpoints)
     (out / "autoencoder.safetensors").touch()
     monkeypatch.setattr("sys.argv", ["train", "--data", str(tmp_path), "--recipe", recipe, "--out", str(out)])
     module.main()
-    assert ran[4:] == ran[1:4], "the autoencoder is finished"
+    assert ran[3:] == ran[1:3], "the autoencoder is finished"

@@ -10,7 +10,7 @@ from equidiff_cli.prior.prior import Prior
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_NETWORK = dict(
-    input_size=8, patch_size=1, in_channels=10, hidden_size=256, depth=6, num_heads=4, num_classes=10
+    input_size=8, patch_size=1, in_channels=10, hidden_size=320, depth=6, num_heads=5, num_classes=10
 )
 EMBEDDED_AUTOENCODER = dict(patch_size=4, latent_channels=10, width=128, depth=4)
 
