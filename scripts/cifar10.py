@@ -65,9 +65,28 @@ def random_shift(images, pixels, generator):
 
 def random_erase(images, size, generator):
     """Blank one `size` x `size` square of each picture of (N, C, H, W) (Cutout, DeVries & Taylor 2017)."""
-    n, _, h, w = images.shape
+    n, _, h, _ = images.shape
     y, x = torch.randint(0, h - size + 1, (2, n), generator=generator, device=images.device)
-    rows = torch.arange(h, device=images.device)[None, :] - y[:, None]
-    columns = torch.arange(w, device=images.device)[None, :] - x[:, None]
-    inside = ((rows >= 0) & (rows < size))[:, :, None] & ((columns >= 0) & (columns < size))[:, None, :]
-    return images.masked_fill(inside[:, None], 0.0)
+    return images.masked_fill(_inside(images, y, y + size, x, x + size), 0.0)
+
+
+def random_mix(images, generator):
+    """Put a rectangle of another picture into each one of (N, C, H, W) (CutMix, Yun et al. 2019).
+
+    Returns the pictures, the index (N,) of the other ones, and the share (N,) of the area that they take: uniform in
+    [0, 1], but for what of a rectangle, whose centre may be anywhere, falls outside.
+    """
+    n, _, h, w = images.shape
+    other = torch.randperm(n, generator=generator, device=images.device)
+    share, y, x = torch.rand(3, n, generator=generator, device=images.device)
+    half = share.sqrt() / 2
+    inside = _inside(images, (y - half) * h, (y + half) * h, (x - half) * w, (x + half) * w)
+    return torch.where(inside, images[other], images), other, inside.float().mean((1, 2, 3))
+
+
+def _inside(images, top, bottom, left, right):
+    """(N, 1, H, W): where a rectangle lies in each picture, its sides (N,) in pixels, the lower and right one open."""
+    rows, columns = (torch.arange(side, device=images.device)[None] for side in images.shape[-2:])
+    rows = (rows >= top[:, None]) & (rows < bottom[:, None])
+    columns = (columns >= left[:, None]) & (columns < right[:, None])
+    return (rows[:, :, None] & columns[:, None, :])[:, None]

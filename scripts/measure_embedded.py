@@ -32,14 +32,28 @@ def embedded_prior(overrides=()):
     return instantiate(prior_options(overrides), device=torch.device("cpu"), autocast=torch.float32)
 
 
+def error_consistency(first, second):
+    """Cohen's kappa of which pictures two networks get right, (N,) bool each (Geirhos et al. 2020, arXiv:2006.16736).
+
+    1: they fail on the same pictures; 0: as independent networks of their accuracies; below 0: on different ones.
+    """
+    a, b = first.double().mean(), second.double().mean()
+    chance = a * b + (1 - a) * (1 - b)
+    return (((first == second).double().mean() - chance) / (1 - chance)).item()
+
+
 @torch.no_grad()
-def print_classifier(name, pictures, labels):
-    """Accuracy, the expected calibration error, and the mean confidence."""
-    network = target.embedded(name)
-    logits = torch.cat([network(part / 255) for part in pictures.split(500)])
-    accuracy = (logits.argmax(1) == labels).float().mean()
-    error, confidence = calibration_error(logits, labels), logits.softmax(1).amax(1).mean()
-    print(f"{name}: test accuracy {accuracy:.4f}, calibration error {error:.4f}, mean confidence {confidence:.4f}")
+def print_classifiers(pictures, labels):
+    """Accuracy, expected calibration error and mean confidence of each, and how much they fail on the same pictures."""
+    right = []
+    for name in classifiers.ARCHITECTURES:
+        network = target.embedded(name)
+        logits = torch.cat([network(part / 255) for part in pictures.split(500)])
+        right.append(logits.argmax(1) == labels)
+        accuracy, confidence = right[-1].float().mean(), logits.softmax(1).amax(1).mean()
+        error = calibration_error(logits, labels)
+        print(f"{name}: test accuracy {accuracy:.4f}, calibration error {error:.4f}, mean confidence {confidence:.4f}")
+    print(f"error consistency of the two: {error_consistency(*right):.3f}")
 
 
 def print_reconstruction(prior, pictures):
@@ -91,8 +105,7 @@ def main():
     args = parser.parse_args()
     prior = embedded_prior(args.overrides)
     (train, _), (test, labels) = (cifar10.load(args.data, split) for split in ("train", "test"))
-    for name in classifiers.ARCHITECTURES:
-        print_classifier(name, test, labels)
+    print_classifiers(test, labels)
     print_reconstruction(prior, test)
     if args.samples:
         print_samples(prior, samples(prior, args.samples, args.cache), train, test)

@@ -31,6 +31,12 @@ def logits_of(model, images):
     return torch.cat([model(part).cpu() for part in images.split(500)])
 
 
+def soft_labels(labels, other, share, classes=10):
+    """Labels (N,) as probabilities (N, classes), a `share` (N,) of each given to the label of picture `other`."""
+    exact = F.one_hot(labels, classes).float()
+    return torch.lerp(exact, exact[other], share[:, None])
+
+
 def calibration_error(logits, labels, bins=15):
     """Expected calibration error: |accuracy - confidence| averaged over bins of confidence (Guo et al. 2017)."""
     confidence, predicted = logits.softmax(1).max(1)
@@ -47,6 +53,9 @@ def main():
     parser.add_argument("--lr", type=float, default=0.5)
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--erase", type=int, default=8, help="side of the blanked square in pixels; 0: none")
+    parser.add_argument("--mix", action="store_true", help="put a rectangle of another picture into each one")
+    parser.add_argument("--smoothing", type=float, default=0.1, help="of the labels")
+    parser.add_argument("--ema", type=float, default=0.98, help="decay of the average of the weights")
     parser.add_argument("--init", help="start from these weights instead of random ones: another cycle")
     args = parser.parse_args()
     args.checkpoint = args.checkpoint.format(model=args.model)
@@ -72,7 +81,7 @@ def main():
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, args.lr, total, pct_start=0.25, anneal_strategy="linear", cycle_momentum=False, div_factor=10
     )
-    average = Average(model, 0.98)
+    average = Average(model, args.ema)
     generator = torch.Generator(device).manual_seed(args.seed)
     checkpoint = Checkpoint(
         args.checkpoint, generator, model=model, average=average, optimizer=optimizer, schedule=schedule
@@ -86,9 +95,13 @@ def main():
         x = cifar10.random_shift(cifar10.random_flip(images[part], generator), 3, generator)
         if args.erase:
             x = cifar10.random_erase(x, args.erase, generator)
+        goal = labels[part]
+        if args.mix:
+            x, other, share = cifar10.random_mix(x, generator)
+            goal = soft_labels(goal, other, share)
         with autocast(device):
             output = forward(x.to(memory_format=torch.channels_last))
-        loss = F.cross_entropy(output.float(), labels[part], label_smoothing=0.1)
+        loss = F.cross_entropy(output.float(), goal, label_smoothing=args.smoothing)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
