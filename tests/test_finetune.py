@@ -162,7 +162,7 @@ def test_critics_learn_what_is_real_and_a_picture_can_learn_to_pass(critics, cla
     assert right.min() > 0.9
     judges.requires_grad_(False)
     descent, losses = torch.optim.Adam([samples], lr=0.02), []
-    for _ in range(12):
+    for _ in range(30):
         loss = critics.deception(judges, with_views(real()), with_views(samples))
         descent.zero_grad()
         loss.backward()
