@@ -13,16 +13,23 @@ from safetensors.torch import save_file
 from equidiff_cli.prior import weights
 
 
-def averaged(states):
-    """The mean of state dictionaries with the same names and shapes, in half precision; tensors that are not
-    floating-point numbers are those of the first.
+def averaged(files):
+    """The mean of the weights in `files`, in half precision; tensors that are not floating-point numbers are those of
+    the first.
 
     Raises:
-        ValueError: names or shapes differ.
+        ValueError: a file holds other names or shapes than the first.
     """
-    first = states[0]
-    if any({k: v.shape for k, v in state.items()} != {k: v.shape for k, v in first.items()} for state in states):
-        raise ValueError("the files hold different networks")
+    first, *others = states = [weights.read(file, "files") for file in files]
+    wanted = {name: tuple(value.shape) for name, value in first.items()}
+    for file, state in zip(files[1:], others, strict=True):
+        found = {name: tuple(value.shape) for name, value in state.items()}
+        for name in sorted(wanted.keys() | found.keys()):
+            if wanted.get(name) != found.get(name):
+                raise ValueError(
+                    f"files={file}: {name} is {found.get(name, 'missing')}; accepted: the network of {files[0]}, where"
+                    f" it is {wanted.get(name, 'missing')}"
+                )
     return {
         name: torch.stack([state[name].float() for state in states]).mean(0).half()
         if kind.is_floating_point()
@@ -36,7 +43,7 @@ def main():
     parser.add_argument("files", nargs="+", help="safetensors with the weights")
     parser.add_argument("--out", required=True, help="write the average here, half precision safetensors")
     args = parser.parse_args()
-    save_file(averaged([weights.read(file, "files") for file in args.files]), args.out)
+    save_file(averaged(args.files), args.out)
 
 
 if __name__ == "__main__":

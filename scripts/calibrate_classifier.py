@@ -1,6 +1,6 @@
 """Scale the logits of an embedded classifier so that its probabilities mean what they say (Guo et al. 2017).
 
-python scripts/calibrate_classifier.py smallconv --data FOLDER --out smallconv.safetensors
+python scripts/calibrate_classifier.py smallconv --data FOLDER --init trained.safetensors --out smallconv.safetensors
 
 One number, the inverse temperature, is chosen on the first 5,000 test pictures; the others tell how well it does.
 The scale becomes part of the last layer, so classes and their order stay as they are.
@@ -11,10 +11,11 @@ import argparse
 import cifar10
 import torch
 import torch.nn.functional as F
-from train_classifier import calibration_error
+from train_classifier import calibration_error, logits_of, normalised
 from training import export
 
-from equidiff_cli import classifiers, target
+from equidiff_cli import classifiers
+from equidiff_cli.prior import weights
 
 CHOOSING = 5000  # test pictures that choose the scale
 
@@ -31,17 +32,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=classifiers.ARCHITECTURES)
     parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/cifar10.py)")
+    parser.add_argument("--init", required=True, help="weights of the classifier")
     parser.add_argument("--out", required=True, help="write the scaled weights here, half precision safetensors")
     args = parser.parse_args()
-    network = target.embedded(args.model)
+    network = weights.load(
+        classifiers.ARCHITECTURES[args.model], weights.read(args.init, "--init"), "--init", args.init
+    )
     images, labels = cifar10.load(args.data, "test")
-    logits = torch.cat([network(part / 255) for part in images.split(500)])
+    logits = logits_of(network, normalised(images))
     scale = best_scale(logits[:CHOOSING], labels[:CHOOSING])
     before, after = (calibration_error(x[CHOOSING:], labels[CHOOSING:]) for x in (logits, logits * scale))
     print(f"logits scaled by {scale:.4f}; calibration error on the other pictures {before:.4f}, now {after:.4f}")
-    for parameter in network.model.fc.parameters():
+    for parameter in network.fc.parameters():
         parameter.mul_(scale)
-    export(network.model, args.out)
+    export(network, args.out)
 
 
 if __name__ == "__main__":

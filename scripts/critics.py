@@ -84,12 +84,13 @@ class Critic(nn.Module):
         spread = (groups.var(1, correction=0, keepdim=True) + 1e-6).sqrt().mean((3, 4), keepdim=True)
         return self.last(torch.cat([h, spread.expand_as(groups).flatten(0, 1)], 1))
 
-    def restlessness(self, x, verdict):
+    def restlessness(self, x, verdict, generator):
         """How much the verdict on a normalised view x changes when x is disturbed a little, for each unit of it.
 
         It stands for the squared norm of the gradient (Lin et al. 2025, arXiv:2501.08316), which keeps critics fair.
         """
-        change = self(x + NUDGE * torch.randn_like(x)) - verdict
+        nudge = NUDGE * torch.randn(x.shape, generator=generator, device=x.device)
+        change = self(x + nudge) - verdict
         return change.mean((1, 2, 3)).square().mean() / NUDGE**2
 
 
@@ -137,7 +138,7 @@ def deception(judges, real, samples):
     return total
 
 
-def detection(judges, real, samples, fair):
+def detection(judges, real, samples, fair, generator):
     """The loss of the critics, and for each the share of pairs (real, sample) in which the real one looks more real.
 
     Their restlessness counts with the weight `fair` times `RIGOR`.
@@ -148,7 +149,7 @@ def detection(judges, real, samples, fair):
         higher, lower = verdicts = [critic(x) for x in seen]
         total = total + doubt(higher, lower)
         if fair:
-            restless = sum(critic.restlessness(*both) for both in zip(seen, verdicts, strict=True))
+            restless = sum(critic.restlessness(*both, generator) for both in zip(seen, verdicts, strict=True))
             total = total + fair * RIGOR * restless / 2
         right.append((higher.mean((1, 2, 3)) > lower.mean((1, 2, 3))).float().mean())
     return total, torch.stack(right).detach()

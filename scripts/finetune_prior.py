@@ -80,7 +80,12 @@ def main():
     parser.add_argument("--critics-lr", type=float, default=1e-3)
     parser.add_argument("--turns", type=int, default=2, help="steps of the critics for one of the prior")
     parser.add_argument("--ema", type=float, default=0.99)
-    parser.add_argument("--watch", type=int, default=0, help="every so many steps, print how far samples are [never]")
+    parser.add_argument(
+        "--watch",
+        type=int,
+        default=0,
+        help="every so many steps, print how far samples are, and write the weights so far beside --out [never]",
+    )
     parser.add_argument("--watched", type=int, default=5000, help="samples, as many as training pictures [%(default)s]")
     args = parser.parse_args()
     device, options = prepare(args), prior_options(args.overrides)
@@ -141,7 +146,8 @@ def main():
             write(average, prior, out.with_stem(f"{out.stem}-{step}"))
 
     def criticise(real, samples, turn):
-        loss, right = detection(judges, real, samples, FAIR_EVERY if turn % FAIR_EVERY == 0 else 0.0)
+        fair = FAIR_EVERY if turn % FAIR_EVERY == 0 else 0.0
+        loss, right = detection(judges, real, samples, fair, generator)
         critics_adam.zero_grad()
         loss.backward()
         critics_adam.step()
@@ -172,9 +178,9 @@ def main():
             right = " ".join(f"{x:.2f}" for x in torch.stack(recent).mean(0).tolist())
             print(f"step {step}/{args.steps} critics right {right}, {seconds:.2f} s a step", flush=True)
             recent.clear()
-        checkpoint.save(step, force=step == args.steps)
         if args.watch and step % args.watch == 0:
-            watch()
+            watch()  # before the step counts as done: what is stopped here must be made when the training goes on
+        checkpoint.save(step, force=step == args.steps)
     if args.out:
         write(average, prior, args.out)
 

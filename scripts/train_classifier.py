@@ -25,8 +25,15 @@ def whiten(layer, images):
     layer.weight.requires_grad_(False)
 
 
+def normalised(images):
+    """Pictures (N, 3, 32, 32) uint8 as the classifiers take them."""
+    mean, std = (torch.tensor(x)[:, None, None] for x in (MEAN, STD))
+    return (images / 255 - mean) / std
+
+
 @torch.no_grad()
 def logits_of(model, images):
+    """Logits (N, classes) of normalised pictures, on the CPU."""
     model.eval()
     return torch.cat([model(part).cpu() for part in images.split(500)])
 
@@ -61,9 +68,8 @@ def main():
     args.checkpoint = args.checkpoint.format(model=args.model)
     device = prepare(args)
 
-    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
     (images, labels), (test_images, test_labels) = (cifar10.load(args.data, split) for split in ("train", "test"))
-    images, test_images = (((x / 255 - mean) / std).to(device) for x in (images, test_images))
+    images, test_images = (normalised(x).to(device) for x in (images, test_images))
     labels = labels.to(device)
 
     model = ARCHITECTURES[args.model]().to(device, memory_format=torch.channels_last)

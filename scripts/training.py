@@ -75,7 +75,8 @@ class Average(torch.nn.Module):
 class Checkpoint:
     """Saves and restores named parts; a file appears whole or not at all.
 
-    The random generator of the data is one of the parts, so a resumed training sees what an uninterrupted one would.
+    `generator` is saved, too. A training draws all its random numbers from it, on the device of the generator, so a
+    resumed one sees what an uninterrupted one would.
     """
 
     def __init__(self, path, generator, every_seconds=120, **parts):
@@ -90,7 +91,6 @@ class Checkpoint:
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch_rng"])
         return state["step"]
 
     def save(self, step, force=False):
@@ -98,7 +98,7 @@ class Checkpoint:
         if not force and time.monotonic() - self.saved_at < self.every_seconds:
             return
         state = {name: part.state_dict() for name, part in self.parts.items()}
-        state |= {"generator": self.generator.get_state(), "torch_rng": torch.get_rng_state(), "step": step}
+        state |= {"generator": self.generator.get_state(), "step": step}
         beside = self.path.with_suffix(".part")
         torch.save(state, beside)
         os.replace(beside, self.path)

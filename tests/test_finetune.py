@@ -103,8 +103,7 @@ def test_restlessness_is_the_squared_norm_of_the_gradient(critics):
     x = uniform(4000, 4, 2, 2).requires_grad_()
     verdict = critic(x)
     (slope,) = torch.autograd.grad(verdict.mean((1, 2, 3)).sum(), x, retain_graph=True)
-    torch.manual_seed(1)
-    found = critic.restlessness(x, verdict).item()
+    found = critic.restlessness(x, verdict, drawing(1)).item()
     assert found == pytest.approx(slope[0].square().sum().item(), rel=0.1)
 
 
@@ -121,18 +120,16 @@ def test_the_losses_of_prior_and_critics(critics):
         moved = [other + shift if other is x else other for other in samples]
         fallen = critics.deception(judges, real, moved) - loss
         assert fallen.item() == pytest.approx(1e-3 * slope.norm().item(), rel=0.05)
-    loss, right = critics.detection(judges, real, samples, 0.0)
+    loss, right = critics.detection(judges, real, samples, 0.0, None)
     wanted = sum(softplus(mine - theirs).mean() for theirs, mine in zip(*verdicts, strict=True))
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
     higher = [(a.mean((1, 2, 3)) > b.mean((1, 2, 3))).float().mean() for a, b in zip(*verdicts, strict=True)]
     torch.testing.assert_close(right, torch.stack(higher))
-    torch.manual_seed(0)
-    fair, _ = critics.detection(judges, real, samples, 4.0)
-    torch.manual_seed(0)
-    rest = 0.0
+    fair, _ = critics.detection(judges, real, samples, 4.0, drawing())
+    rest, generator = 0.0, drawing()
     for judge, theirs, mine in zip(judges, real, samples, strict=True):
         for x in judge.normalise(theirs), judge.normalise(mine):
-            rest += 2.0 * critics.RIGOR * judge.restlessness(x, judge(x)).item()
+            rest += 2.0 * critics.RIGOR * judge.restlessness(x, judge(x), generator).item()
     assert fair.item() == pytest.approx(loss.item() + rest, rel=1e-5)
 
 
@@ -155,7 +152,7 @@ def test_critics_learn_what_is_real_and_a_picture_can_learn_to_pass(critics, cla
     for _ in range(12):
         with torch.no_grad():
             both = with_views(real()), with_views(samples)
-        loss, right = critics.detection(judges, *both, 1.0)
+        loss, right = critics.detection(judges, *both, 1.0, generator)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -254,7 +251,7 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
     monkeypatch.setattr(finetune, "autocast", lambda _: nullcontext())
     monkeypatch.setattr(finetune, "detection", lambda judges, *views: judged.append(views) or detection(judges, *views))
     tune("judged", "--steps", "1", "--seed", "5", "--turns", "3", "prior.solver=euler", "prior.steps=3")
-    (real, samples, _), *later = judged
+    (real, samples, *_), *later = judged
     prior = build.embedded(
         image_size=32, solver="euler", steps=3, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
     )
@@ -269,15 +266,15 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
     ours = {tuple(picture.flatten().tolist()) for picture in samples[0]}
     assert len(later) == 2, "steps of the critics on former samples, of which there are no others yet"
-    assert all(tuple(picture.flatten().tolist()) in ours for _, former, _ in later for picture in former[0])
+    assert all(tuple(picture.flatten().tolist()) in ours for _, former, *_ in later for picture in former[0])
 
 
 def test_watching_writes_the_weights_so_far_and_tells_how_far_their_samples_are(tune, script, capsys):
-    final = tune("watched", "--steps", "3", "--lr", "1e-3", "--watch", "2", "--watched", "6")
+    final = tune("watched", "--steps", "4", "--lr", "1e-3", "--watch", "2", "--watched", "6")
     file = tune.folder / "watched-2.safetensors"
     so_far = load_file(file)
     assert so_far.keys() == final.keys() and any(not torch.equal(so_far[name], final[name]) for name in final)
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if "Frechet" in line)
+    line, _ = (line for line in capsys.readouterr().out.splitlines() if "Frechet" in line)
     told = float(re.fullmatch(r"step 2: Frechet distance (\S+) to training pictures", line)[1])
     solver = dict(solver="euler", steps=4, shift=1.0)
     prior = build.small(file, build.EMBEDDED / "autoencoder.safetensors", device="cpu", **solver)
@@ -286,8 +283,25 @@ def test_watching_writes_the_weights_so_far_and_tells_how_far_their_samples_are(
     quality, seen_by = script("quality"), target.embedded("smallconv")
     wanted = quality.distance(seen_by, pictures, quality.features(seen_by, tune.images))
     assert told == pytest.approx(wanted, rel=0.02), "the file holds half precision"
-    unwatched = tune("unwatched", "--steps", "3", "--lr", "1e-3")
+    unwatched = tune("unwatched", "--steps", "4", "--lr", "1e-3")
     assert all(torch.equal(unwatched[name], final[name]) for name in final), "looking changes nothing"
+
+
+def test_what_was_stopped_while_watching_is_watched_when_the_training_goes_on(finetune, tune, monkeypatch, capsys):
+    options, see = ["--steps", "2", "--lr", "1e-3", "--watch", "2", "--watched", "6"], finetune.features_of_samples
+
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(finetune, "features_of_samples", stops)
+    with pytest.raises(KeyboardInterrupt):
+        tune("unseen", *options)
+    assert not (tune.folder / "unseen-2.safetensors").exists()
+    monkeypatch.setattr(finetune, "features_of_samples", see)
+    final = tune("unseen", *options)
+    assert "step 2: Frechet distance" in capsys.readouterr().out
+    seen = load_file(tune.folder / "unseen-2.safetensors")
+    assert all(torch.equal(seen[name], final[name]) for name in final)
 
 
 def test_weights_that_cannot_be_tuned_are_refused_by_the_name_of_their_option(tune, tmp_path):

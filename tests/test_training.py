@@ -257,8 +257,10 @@ def test_weights_are_averaged_number_by_number(script, tmp_path, monkeypatch):
     module.main()
     found = load_file(tmp_path / "out.safetensors")
     assert torch.equal(found["a"], torch.full((2, 3), 3.0).half()) and found["n"] == 7
-    with pytest.raises(ValueError, match="different networks"):
-        module.averaged([states[0], {"a": torch.zeros(3, 2), "n": torch.tensor(7)}])
+    for other, what in (({"a": torch.zeros(3, 2)}, r"a is \(3, 2\)"), ({"b": torch.zeros(2, 3)}, "a is missing")):
+        save_file({**other, "n": torch.tensor(7)}, files[1])
+        with pytest.raises(ValueError, match=rf"^files={files[1]}: {what}; .* of {files[0]}, where it is \(2, 3\)$"):
+            module.averaged(files)
 
 
 @pytest.mark.parametrize("recipe", ["cpu", "cuda"])
