@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ARGS ?= prior=embedded
 
 .PHONY: help setup run test lint clean
 
@@ -15,7 +16,7 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-run: $(VENV)/.ready  ## the main job on the embedded models; ARGS="query=dog.png samples=16"
+run: $(VENV)/.ready  ## the main job on the embedded models; ARGS="query=dog.png" for another run
 	@directory=$$($(BIN)/equidiff run $(ARGS)) && echo "pictures:" && ls $$directory/grid.png $$directory/samples/*.png
 
 test: $(VENV)/.ready  ## all tests

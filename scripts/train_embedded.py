@@ -3,9 +3,10 @@
     python scripts/train_embedded.py --data FOLDER --recipe cpu
 
 The classifiers come first: all parts read `smallresnet` from the package. What is finished is not done again, and what
-was stopped goes on from its checkpoint: start the same command again. The recipe `cuda` is that of the shipped prior
-but for its last part (see the model card), ten minutes of one data-centre GPU without the autoencoder. `cpu` is a
-fraction of it that takes some hours of two cores. Neither has been run by this one command as a whole.
+was stopped goes on from its checkpoint: start the same command again. The recipe `cuda` is near that of the shipped
+models: it has the first two parts of the prior's training, about seven minutes of one data-centre GPU (see the model
+card), and trains the autoencoder in one cycle instead of two. `cpu` is a fraction of it, for some hours of two cores
+by estimate. Neither has been run by this one command as a whole.
 """
 
 import argparse
