@@ -35,7 +35,17 @@ def configs():
 
 def main():
     """Entry point; returns the exit code."""
-    arguments = sys.argv[1:]
+    try:
+        code = command_line(sys.argv[1:])
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read a help page closed it; nobody is left to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def command_line(arguments):
+    """Do what the words say; returns the exit code."""
     if any(a in ("-sc", "--shell-completion") for a in arguments):
         return complete(arguments)
     if not arguments:
@@ -60,8 +70,10 @@ def main():
 def execute(command, arguments):
     """Let Hydra compose the configuration and run `command`; translate what goes wrong into an exit code."""
     import hydra
+    from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from equidiff_cli.auto import settle
     from equidiff_cli.config import register
@@ -71,6 +83,10 @@ def execute(command, arguments):
     register()
     settle(arguments)
     runs, arguments = split(arguments) if command in OF_RUNS else (None, arguments)
+    unknown = [word for word in get_args_parser().parse_known_args(flags_first(arguments))[1] if word.startswith("-")]
+    if unknown:
+        say(f"{unknown[0]}: no such option; values are given as key=value, {command} --help lists the keys")
+        return 2
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
     sys.argv = [sys.argv[0], *flags_first(arguments)]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
@@ -80,8 +96,8 @@ def execute(command, arguments):
     try:
         job = job_of(command, failures, runs)
         hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        failures.append((2, explain(error, configs(), command)))
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        failures.append((2, explain(error, configs(), arguments)))
     except OSError as error:
         failures.append((2, unwritable(error, command)))
     except (Interrupted, KeyboardInterrupt, Terminated) as error:
@@ -132,7 +148,7 @@ def job_of(command, failures, runs=None):
             run_one(command, config, directory, keep=keep, note=note, runs=runs)
         except (WrongRequest, Failed) as error:
             if sweep:
-                log.error("%s", error)
+                log.error("equidiff: %s", error)
             if os.getpid() != home:
                 raise
             failures.append((error.code, f"{directory}: {error}" if sweep else str(error)))

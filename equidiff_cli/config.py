@@ -4,7 +4,9 @@ Defaults live in `configs/`, with a word on each; here are only types. What a gr
 class that its `_target_` names.
 """
 
-from dataclasses import dataclass
+import inspect
+import re
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
@@ -12,10 +14,11 @@ from hydra import compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_method, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from equidiff_cli.checks import number, one_of, word_or_number
+from equidiff_cli.checks import choices, number, one_of, word_or_number
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -97,10 +100,28 @@ def register():
 
 
 def complete(config: DictConfig):
-    """`ValueError` for the first key without a value."""
+    """`ValueError` for the first key that nothing reads, that was taken out, or that has no value."""
+    _known(config)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ValueError(f"{missing[0]}: has no default, give a value ({missing[0]}=...)")
+
+
+def _known(node, above=""):
+    kind = OmegaConf.get_type(node)
+    names = [field.name for field in fields(kind)] if is_dataclass(kind) else list(node)
+    for name in node:
+        if name not in names:
+            raise ValueError(f"{above}{name}: no such key; {choices(name, [above + other for other in names])}")
+    for name in names:
+        if name not in node.keys():
+            raise ValueError(f"{above}{name}: has no default, give a value ({above}{name}=...)")
+        try:
+            value = None if OmegaConf.is_missing(node, name) else node[name]
+        except OmegaConfBaseException as error:  # of ${...}
+            raise ValueError(f"{above}{name}: {str(error).splitlines()[0]}") from error
+        if isinstance(value, DictConfig):
+            _known(value, f"{above}{name}.")
 
 
 def check(config: DictConfig):
@@ -133,6 +154,10 @@ def build(config: DictConfig, group: str, *parts, **options):
         if isinstance(cause, ValueError):
             raise cause from None
         reason = " ".join(str(cause or error).split())
+        if extra := re.search(r"got an unexpected keyword argument '(\w+)'", reason):
+            takes = inspect.signature(get_method(config[group]._target_)).parameters
+            names = [name for name in config[group] if name in takes]
+            raise ValueError(f"{group}.{extra[1]}: no such key; {choices(extra[1], names)}") from error
         raise ValueError(f"{group}._target_={config[group].get('_target_')}: {reason}") from error
 
 
@@ -170,6 +195,11 @@ def options(group: str):
 def option(group: str, name: str):
     """The configuration of `equidiff run` with another option of a group."""
     return compose("run", overrides=[f"{group}={name}"])
+
+
+def is_whole(group: str, name: str):
+    """Whether an option of a group says all that it needs, so that nothing has to be given beside it."""
+    return not OmegaConf.missing_keys(option(group, name)[group])
 
 
 def flat(config: DictConfig):

@@ -61,6 +61,7 @@ class KL:
     def __call__(self, values, target):
         for rows in (values, target):
             if (rows < 0).any() or ((rows.sum(dim=-1) - 1).abs() > 1e-3).any():
-                raise ValueError("distance=kl: needs probabilities (at least 0, sum 1), e.g. objective=probability")
+                needed = "probabilities (at least 0, sum 1), such as those of objective=probability objective.label=all"
+                raise ValueError(f"distance=kl: needs {needed}")
         log_ratio = target.clamp_min(1e-12).log() - values.clamp_min(1e-12).log()
         return (target * log_ratio).sum(dim=1)

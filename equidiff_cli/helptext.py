@@ -52,6 +52,6 @@ def keys(text):
 
 
 ENDING = """
-    * the default. equidiff run -m key=a,b,c sweeps over values. Names with = , ( or brackets are quoted twice:
-    equidiff run 'query="a=b.png"'. Completion for bash: eval "$(equidiff -sc install=bash)".
+    * the default. equidiff run -m key=a,b,c sweeps over values. Values with = , ( é or other signs than - _ . : / + are
+    quoted twice: equidiff run 'query="a=b.png"'. Completion for bash: eval "$(equidiff -sc install=bash)".
 """

@@ -1,42 +1,114 @@
-"""Hydra's and OmegaConf's errors in one line: the key, the value and what would be accepted."""
+"""Hydra's, OmegaConf's and YAML's errors in one line: the key, the value and what would be accepted."""
 
+import os
 import re
+import shlex
+from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, ValidationError
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ValidationError
+from yaml import MarkedYAMLError, safe_load
 
 from equidiff_cli.checks import choices
 
+PLAIN = r"[\w /\-\\+.$%*@?|:]"  # what Hydra takes in a value that is not quoted, letters without accents only
+NEEDED = {  # what OmegaConf says of a value of the wrong type, and what is accepted
+    "to Integer": "a whole number",
+    "to Float": "a number",
+    "not a valid bool": "true or false",
+    "not a ListConfig": "a list such as [1,2]",
+}
 
-def explain(error, configs, command="run"):
-    """One line for any error of composing a configuration."""
+
+def explain(error, configs, arguments=()):
+    """One line for any error of composing a configuration.
+
+    Args:
+        configs: the folder of the configurations.
+        arguments: the words of the command line, in which a value is found that the error does not tell.
+    """
+    if isinstance(error, MarkedYAMLError):
+        return _not_yaml(error)
     if isinstance(error, OverrideParseException):
-        if "=" not in error.override:
-            return f"{error.override}: no key; give key=value, such as query={error.override}"
-        return (
-            f"{error.override}: not understood; values with = , ( ) [ ] ' or \" in them must be quoted twice,"
-            " such as 'query=\"a=b.png\"'"
-        )
+        return _not_understood(error.override)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option}: {choices(option, error.options or _options(configs, group))}"
-    cause = error.__cause__ or error
+    if "Config group override must be" in str(error):  # a number or null where the name of an option belongs
+        chosen = [(key, value) for key, value in map(_parts, arguments) if key in _groups(configs)]
+        group, value = next((key, value) for key, value in chosen if not isinstance(safe_load(value), str))
+        return f"{group}={value}: {choices(value, _options(configs, group))}"
     if isinstance(error, ConfigCompositionException):
-        if group := re.match(r"Could not override '([^']+)'\.\s*No match in the defaults list", str(error)):
-            return f"{group[1]}: no such group; {choices(group[1], _groups(configs))}"
-        if isinstance(cause, ConfigKeyError) or re.search(r"not in (struct|'\w+Config')", str(cause)):
-            key = getattr(cause, "full_key", None) or str(error)
-            if owners := _owners(configs, key):
-                return f"{key}: the chosen option of {key.partition('.')[0]} has no such key, only {', '.join(owners)}"
-            return f"{key}: no such key; {choices(key, _siblings(configs, key, command))}"
-        if isinstance(cause, ValidationError):
-            wanted = re.search(r"to (Integer|Float)", str(cause))
-            kind = {"Integer": "a whole number", "Float": "a number"}[wanted[1]] if wanted else "of its type"
-            kind = "true or false" if "not a valid bool" in str(cause) else kind
-            value = re.search(r"Value '([^']*)'", str(cause))
-            return f"{cause.full_key}={value[1] if value else ''}: must be {kind}"
+        return _of_composing(error, configs, arguments)
+    key = getattr(error, "full_key", None)  # of OmegaConf's errors, such as those of ${...}
+    return (f"{key}: " if key else "") + str(error).splitlines()[0]
+
+
+def _not_yaml(error):
+    mark = error.problem_mark
+    where = f"{os.path.relpath(mark.name)}, line {mark.line + 1}: " if mark and Path(mark.name).exists() else ""
+    return f"{where}not understood as YAML: {error.problem}"
+
+
+def _not_understood(word):
+    key, equals, value = word.partition("=")
+    if not equals:
+        return f"{word}: no key; give key=value, such as query={word}"
+    if odd := [*dict.fromkeys(re.sub(PLAIN, "", value, flags=re.ASCII))]:
+        quoted = value.replace('"', '\\"')
+        example = shlex.quote(f'{key}="{quoted}"')
+        return f"{word}: not understood; values with {' '.join(odd)} in them must be quoted twice, such as {example}"
+    return f"{word}: not understood; give key=value"
+
+
+def _of_composing(error, configs, arguments):
+    if found := re.search(r"Ambiguous value for argument '(.*)'", str(error)):
+        key, value = _parts(found[1])
+        text = shlex.quote(f'{key}="{value}"')
+        return f"{found[1]}: several values; -m sweeps over them, {key}=[{value}] gives a list, {text} one text"
+    if found := re.search(r"An item is already at '(.*)'", str(error)):
+        return f"+{found[1]}: there is such a key; give {found[1]}=... without +"
+    file = re.match(r"In '([^'/]+)/([^']+)': ", str(error))
+    prefix = f"{file[1]}={file[2]}: " if file else ""
+    if group := re.search(r"Could not override '([^']+)'\.\s*(?:No match in the defaults|Did you mean)", str(error)):
+        return f"{prefix}{group[1]}: no such group; {choices(group[1], _groups(configs))}"
+    cause = error.__cause__ or error.__context__ or error
+    key = getattr(cause, "full_key", None)
+    if file and key == file[1]:
+        return f"{prefix}must hold keys, and begin with the line # @package _global_"
+    if re.search(r"Key '.*' (is )?not in ", str(cause)):
+        return prefix + _no_such_key(key, cause.parent_node, configs)
+    if isinstance(cause, ValidationError):
+        return prefix + _wrong_type(key, str(cause), arguments)
+    if word := re.match("Error merging override (.*)", str(error)):
+        return f"{word[1]}: {str(cause).splitlines()[0]}"
     return str(error).splitlines()[0]
+
+
+def _no_such_key(key, parent, configs):
+    """`parent` is the node of the configuration in which there is no such `key`."""
+    if owners := _owners(configs, key):
+        return f"{key}: the chosen option of {key.partition('.')[0]} has no such key, only {', '.join(owners)}"
+    group, _, _ = key.rpartition(".")
+    names = [name for name in parent if not name.startswith("_")] if isinstance(parent, DictConfig) else []
+    names = sorted(f"{group}.{name}" if group else name for name in names if name != "hydra")
+    return f"{key}: no such key; " + (choices(key, names) if names else f"{group} has none")
+
+
+def _wrong_type(key, text, arguments):
+    given = [value for name, value in map(_parts, arguments) if name == key]
+    value = re.search(r"Value '([^']*)'", text)
+    value = given[-1] if given else value[1] if value else "null"
+    if "not Optional" in text:
+        return f"{key}={value}: must have a value"
+    return f"{key}={value}: must be {next((what for sign, what in NEEDED.items() if sign in text), 'of its type')}"
+
+
+def _parts(word):
+    """Key and value of an argument."""
+    key, _, value = word.partition("=")
+    return key.lstrip("+"), value
 
 
 def _groups(configs):
@@ -48,21 +120,13 @@ def _options(configs, group):
 
 
 def _owners(configs, key):
-    """The options of a group, other than the chosen one, that have a dotted `key`."""
+    """The options of a group that have a dotted `key`."""
     group, _, inner = key.partition(".")
-    files = sorted((configs / group).glob("*.yaml")) if inner and group != "experiment" else []
-    return [f"{group}={file.stem}" for file in files if OmegaConf.select(OmegaConf.load(file), inner) is not None]
-
-
-def _siblings(configs, key, command):
-    """The keys of a command that exist beside a dotted `key`."""
-    group, _, _ = key.rpartition(".")
-    folder, *inner = group.split(".")
-    names = set()
-    for file in (configs / folder).glob("*.yaml") if group else [configs / f"{command}.yaml"]:
-        node = OmegaConf.select(OmegaConf.load(file), ".".join(inner)) if inner else OmegaConf.load(file)
-        names |= set(node or ())
-        if not group:
-            names |= {name for part in node.defaults if not isinstance(part, str) for name in part if "/" not in name}
-    names -= {"defaults", "_target_", "_convert_", "hydra"}
-    return sorted(f"{group}.{name}" if group else name for name in names)
+    *parents, name = inner.split(".")
+    found = []
+    for file in sorted((configs / group).glob("*.yaml")) if inner and group != "experiment" else []:
+        node = OmegaConf.load(file)
+        node = OmegaConf.select(node, ".".join(parents)) if parents else node
+        if isinstance(node, DictConfig) and name in node.keys():
+            found.append(f"{group}={file.stem}")
+    return found

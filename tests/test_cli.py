@@ -269,6 +269,11 @@ WRONG = {
         "target._target_=equidiff_cli.nope.Foo: No module named",
     ),
     "unknown option": (["run", "objective=logitt"], "objective=logitt: use one of.*logit"),
+    "key of the budget": (["run", "budget.step=3"], "budget.step: no such key; use one of budget.steps, budget.thresh"),
+    "added key": (["run", "+sampels=3"], "sampels: no such key; the nearest of 19 names are samples"),
+    "number for an option": (["run", "optimizer=3"], "optimizer=3: use one of adam, sgd, shampoo"),
+    "sweep without -m": (["run", "seed=1,2"], "seed=1,2: several values; -m sweeps over them"),
+    "unknown flag": (["run", "--dry-run"], "--dry-run: no such option; values are given as key=value, run --help"),
     "wrong type": (["run", "samples=many"], "samples=many: must be a whole number"),
     "wrong type of number": (["run", "budget.threshold=low"], "budget.threshold=low: must be a number"),
     "no samples": (["run", "samples=0"], "samples=0: must be a whole number at least 1"),
@@ -315,7 +320,8 @@ WRONG = {
         ["run", "objective=neuron", "objective.position=[1]"],
         r"objective.position=\[1\]: must be 2 n",
     ),
-    "kl of logits": (["run", "distance=kl"], "distance=kl: needs probabilities"),
+    "kl of logits": (["run", "distance=kl"], "distance=kl: needs .*objective=probability objective.label=all$"),
+    "kl of one probability": (["run", "distance=kl", "objective=probability"], "distance=kl: needs probabilities"),
     "cosine of one value": (["run", "distance=cosine"], "distance=cosine: "),
     "missing value": (["run", "target=timm"], "target.name: has no default"),
     "timm name": (
@@ -348,6 +354,26 @@ def test_wrong_requests_get_one_line_and_leave_nothing(equidiff, tmp_path, name)
     if arguments:
         assert len(done.stderr.strip().splitlines()) == 1 and done.stderr.startswith("equidiff: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_own_option_that_is_no_yaml_is_named_with_its_line(equidiff, tmp_path):
+    file = tmp_path / "conf" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("# @package _global_\nfilter: [\n")
+    done = equidiff("run", "--config-dir", "conf", "experiment=mine")
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(r"equidiff: conf/experiment/mine.yaml, line 3: not understood as YAML: .*\n", done.stderr)
+    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+
+
+def test_a_help_page_may_be_closed_before_its_end(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "equidiff_cli.cli", "run", "--help"]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode == 128 + signal.SIGPIPE and done.stderr == ""
 
 
 @pytest.mark.parametrize("make", ["a file in the way", "a file above"])

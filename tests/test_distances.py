@@ -126,7 +126,8 @@ def test_cosine_needs_two_values_and_a_direction():
 def test_kl_needs_probabilities(values, target):
     with pytest.raises(ValueError) as error:
         KL()(torch.tensor(values), torch.tensor(target))
-    assert str(error.value) == "distance=kl: needs probabilities (at least 0, sum 1), e.g. objective=probability"
+    wanted = "probabilities (at least 0, sum 1), such as those of objective=probability objective.label=all"
+    assert str(error.value) == f"distance=kl: needs {wanted}"
 
 
 def test_kl_allows_rounding():

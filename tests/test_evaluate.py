@@ -344,6 +344,8 @@ def test_real_pictures_and_other_heldout_networks(folder, tmp_path):
         ("jpeg=[100]", "jpeg=100"),
         ("heldout=[resnet]", "heldout=resnet: .*resnet50"),
         ("heldout=none", "heldout=none"),
+        ("heldout=timm", r"heldout=timm: (?!.* timm)(?!.* function)"),
+        ("heldout=[function]", r"heldout=function: (?!.* timm)(?!.* function)"),
         ("real=nowhere", "real=nowhere: there is no such folder"),
         ("output=nowhere/a.csv", "output=nowhere/a.csv"),
         ("probes=1", "probes=1"),
@@ -354,6 +356,12 @@ def test_wrong_options_are_refused_before_anything_is_loaded(folder, option, sai
     monkeypatch.setattr(command, "read", pytest.fail)
     with pytest.raises(ValueError, match=said):
         evaluate(folder / "run", options=[option])
+
+
+def test_a_network_that_cannot_see_pictures_is_no_heldout_one(folder, tmp_path):
+    run = copied(folder / "run", tmp_path / "run")
+    with pytest.raises(WrongRequest, match="heldout=circles: "):
+        evaluate(run, options=["heldout=[circles]", "likelihood=0"])
 
 
 def test_as_a_user_calls_it(folder, tmp_path, equidiff, home):

@@ -61,11 +61,10 @@ def check(config):
     number("likelihood_steps", config.likelihood_steps, minimum=2, whole=True)
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
     number("batch", config.batch, minimum=1, whole=True)
-    options = configuration.options("target")
-    for name in config.heldout if config.heldout != "auto" and not isinstance(config.heldout, str) else []:
-        one_of("heldout", name, options)
-    if isinstance(config.heldout, str):
-        one_of("heldout", config.heldout, ["auto", *options])
+    if config.heldout != "auto":
+        whole = [name for name in configuration.options("target") if configuration.is_whole("target", name)]
+        for name in [config.heldout] if isinstance(config.heldout, str) else config.heldout:
+            one_of("heldout", name, ["auto", *whole] if isinstance(config.heldout, str) else whole)
     if config.real is not None and not Path(config.real).is_dir():
         raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
     if config.output is not None and not Path(config.output).resolve().parent.is_dir():

@@ -110,7 +110,10 @@ class Models:
             names = [names]
         query, found = run.query.to(self.device), []
         for name in names:
-            network = self.target(configuration.option("target", name), query)
+            try:
+                network = self.target(configuration.option("target", name), query)
+            except ValueError as error:
+                raise ValueError(f"heldout={name}: {error}") from error
             if network is not target:
                 found.append((network.name, network))
         return found, None if found else "heldout names no other network than the target"
