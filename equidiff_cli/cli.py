@@ -83,7 +83,9 @@ def execute(command, arguments):
     register()
     settle(arguments)
     runs, arguments = split(arguments) if command in OF_RUNS else (None, arguments)
-    unknown = [word for word in get_args_parser().parse_known_args(flags_first(arguments))[1] if word.startswith("-")]
+    parser = get_args_parser()
+    parser.error = lambda message: (say(message), sys.exit(2))  # a line instead of a page
+    unknown = [word for word in parser.parse_known_args(flags_first(arguments))[1] if word.startswith("-")]
     if unknown:
         say(f"{unknown[0]}: no such option; values are given as key=value, {command} --help lists the keys")
         return 2

@@ -13,10 +13,11 @@ from typing import Any
 from hydra import compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_method, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from equidiff_cli.checks import choices, number, one_of, word_or_number
 
@@ -119,7 +120,7 @@ def _known(node, above=""):
         try:
             value = None if OmegaConf.is_missing(node, name) else node[name]
         except OmegaConfBaseException as error:  # of ${...}
-            raise ValueError(f"{above}{name}: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"{above}{name}: {str(error).strip().partition(chr(10))[0]}") from error
         if isinstance(value, DictConfig):
             _known(value, f"{above}{name}.")
 
@@ -127,6 +128,12 @@ def _known(node, above=""):
 def check(config: DictConfig):
     """Raise `ValueError` for the first value out of range; nothing is loaded for it."""
     complete(config)
+    for group in ("prior", "target", "objective", "distance", "filter", "optimizer"):
+        if not OmegaConf.is_dict(config[group]):
+            raise ValueError(
+                f"{group}={config[group]}: must hold keys; in a file, another option is chosen in defaults:"
+                f" - override /{group}: {config[group]}"
+            )
     number("samples", config.samples, minimum=1, whole=True)
     word_or_number("batch", config.batch, "auto", minimum=1, whole=True)
     number("prior.steps", config.prior.steps, minimum=1, whole=True)
@@ -154,7 +161,8 @@ def build(config: DictConfig, group: str, *parts, **options):
         if isinstance(cause, ValueError):
             raise cause from None
         reason = " ".join(str(cause or error).split())
-        if extra := re.search(r"got an unexpected keyword argument '(\w+)'", reason):
+        extra = re.search(r"got an unexpected keyword argument '(\w+)'", reason)
+        if extra and extra[1] in config[group]:  # else it comes from inside
             takes = inspect.signature(get_method(config[group]._target_)).parameters
             names = [name for name in config[group] if name in takes]
             raise ValueError(f"{group}.{extra[1]}: no such key; {choices(extra[1], names)}") from error
@@ -198,8 +206,11 @@ def option(group: str, name: str):
 
 
 def is_whole(group: str, name: str):
-    """Whether an option of a group says all that it needs, so that nothing has to be given beside it."""
-    return not OmegaConf.missing_keys(option(group, name)[group])
+    """Whether an option of a group is sound and says all that it needs, so that nothing has to be given beside it."""
+    try:
+        return not OmegaConf.missing_keys(option(group, name)[group])
+    except (HydraException, OmegaConfBaseException, YAMLError):
+        return False
 
 
 def flat(config: DictConfig):

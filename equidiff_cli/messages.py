@@ -36,13 +36,21 @@ def explain(error, configs, arguments=()):
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option}: {choices(option, error.options or _options(configs, group))}"
     if "Config group override must be" in str(error):  # a number or null where the name of an option belongs
-        chosen = [(key, value) for key, value in map(_parts, arguments) if key in _groups(configs)]
-        group, value = next((key, value) for key, value in chosen if not isinstance(safe_load(value), str))
-        return f"{group}={value}: {choices(value, _options(configs, group))}"
+        for group, values in map(_parts, arguments):
+            for value in values.split(","):  # of a sweep
+                if not group:
+                    return f"={values}: no key; give key=value"
+                if (configs / group).is_dir() and not isinstance(safe_load(value), str):
+                    return f"{group}={value}: {choices(value, _options(configs, group))}"
     if isinstance(error, ConfigCompositionException):
         return _of_composing(error, configs, arguments)
     key = getattr(error, "full_key", None)  # of OmegaConf's errors, such as those of ${...}
-    return (f"{key}: " if key else "") + str(error).splitlines()[0]
+    return (f"{key}: " if key else "") + _first_line(error)
+
+
+def _first_line(error):
+    """What is said of an error: the first line of its text or, of one without a text, of what caused it."""
+    return str(error).strip().partition("\n")[0] or _first_line(error.__cause__ or error.__context__ or type(error))
 
 
 def _not_yaml(error):
@@ -82,8 +90,8 @@ def _of_composing(error, configs, arguments):
     if isinstance(cause, ValidationError):
         return prefix + _wrong_type(key, str(cause), arguments)
     if word := re.match("Error merging override (.*)", str(error)):
-        return f"{word[1]}: {str(cause).splitlines()[0]}"
-    return str(error).splitlines()[0]
+        return f"{word[1]}: {_first_line(cause)}"
+    return _first_line(error)
 
 
 def _no_such_key(key, parent, configs):
@@ -93,13 +101,13 @@ def _no_such_key(key, parent, configs):
     group, _, _ = key.rpartition(".")
     names = [name for name in parent if not name.startswith("_")] if isinstance(parent, DictConfig) else []
     names = sorted(f"{group}.{name}" if group else name for name in names if name != "hydra")
-    return f"{key}: no such key; " + (choices(key, names) if names else f"{group} has none")
+    return f"{key}: no such key" + (f"; {choices(key, names)}" if names else f"; {group} has none" if group else "")
 
 
 def _wrong_type(key, text, arguments):
     given = [value for name, value in map(_parts, arguments) if name == key]
     value = re.search(r"Value '([^']*)'", text)
-    value = given[-1] if given else value[1] if value else "null"
+    value = given[-1] if given and "," not in given[-1] else value[1] if value else "null"
     if "not Optional" in text:
         return f"{key}={value}: must have a value"
     return f"{key}={value}: must be {next((what for sign, what in NEEDED.items() if sign in text), 'of its type')}"

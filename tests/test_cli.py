@@ -274,6 +274,7 @@ WRONG = {
     "number for an option": (["run", "optimizer=3"], "optimizer=3: use one of adam, sgd, shampoo"),
     "sweep without -m": (["run", "seed=1,2"], "seed=1,2: several values; -m sweeps over them"),
     "unknown flag": (["run", "--dry-run"], "--dry-run: no such option; values are given as key=value, run --help"),
+    "wrong value of a flag": (["run", "--cfg", "nope"], "--cfg/-c: invalid choice: 'nope'"),
     "wrong type": (["run", "samples=many"], "samples=many: must be a whole number"),
     "wrong type of number": (["run", "budget.threshold=low"], "budget.threshold=low: must be a number"),
     "no samples": (["run", "samples=0"], "samples=0: must be a whole number at least 1"),

@@ -345,6 +345,8 @@ def test_real_pictures_and_other_heldout_networks(folder, tmp_path):
         ("heldout=[resnet]", "heldout=resnet: .*resnet50"),
         ("heldout=none", "heldout=none"),
         ("heldout=timm", r"heldout=timm: (?!.* timm)(?!.* function)"),
+        ("heldout=null", "heldout=None: must be auto, a name or a list"),
+        ("heldout=3", "heldout=3: must be auto, a name or a list"),
         ("heldout=[function]", r"heldout=function: (?!.* timm)(?!.* function)"),
         ("real=nowhere", "real=nowhere: there is no such folder"),
         ("output=nowhere/a.csv", "output=nowhere/a.csv"),

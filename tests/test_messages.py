@@ -19,6 +19,7 @@ OWN = {  # files of a user's own
     "experiment/option.yaml": "# @package _global_\ndefaults:\n  - override /filter: gauss\n",
     "experiment/group.yaml": "# @package _global_\ndefaults:\n  - override /filtre: gaussian\n",
     "experiment/bare.yaml": "samples: 3\n",
+    "experiment/unfinished.yaml": "# @package _global_\nbatch: ${\n",
     "experiment/list.yaml": "- samples\n",
     "filter/tab.yaml": "_target_: a.b\n\tcutoff: 0.5\n",
 }
@@ -51,6 +52,9 @@ WRONG = {
     "tf32=maybe": "tf32=maybe: must be true or false",
     "optimizer=null": "optimizer=null: use one of adam, sgd, shampoo",
     "optimizer=3": "optimizer=3: use one of adam, sgd, shampoo",
+    "experiment=unfinished": "no viable alternative at input '${'",
+    "hydra/job_logging=null": "hydra/job_logging=null: use one of console, stderr",
+    "=3": "=3: no key; give key=value",
     "~budget.steps": "~budget.steps: Budget (DictConfig) does not support deletion",
     "experiment=key": "experiment=key: sampels: no such key; the nearest of 19 names are samples, null_samples,"
     " compile, distance, precision, seed",
@@ -125,6 +129,35 @@ def test_what_composes_but_leaves_a_key_too_many_or_too_few(word, expected):
         config = compose("run", overrides=[word])
     with pytest.raises(ValueError, match=expected):
         configuration.check(config)
+
+
+def test_in_a_sweep_the_one_value_that_is_wrong_is_named(own):
+    """Jobs are composed one by one, the words are those of the command line."""
+    with (
+        initialize_config_dir(str(configs()), version_base="1.3"),
+        pytest.raises((HydraException, ValueError)) as caught,
+    ):
+        compose("run", overrides=["samples=x"])
+    assert explain(caught.value, configs(), ["samples=1,x"]) == "samples=x: must be a whole number"
+    error = ValueError("Config group override must be a string or a list. Got NoneType")
+    assert explain(error, configs(), ["optimizer=adam,null"]) == "optimizer=null: use one of adam, sgd, shampoo"
+
+
+def test_an_option_that_is_written_as_a_value():
+    with initialize_config_dir(str(configs()), version_base="1.3"):
+        config = compose("run")
+    config.target = "mynet"
+    with pytest.raises(ValueError, match=r"^target=mynet: must hold keys; .* - override /target: mynet$"):
+        configuration.check(config)
+
+
+def test_what_a_users_own_code_refuses_is_not_taken_for_a_key(tmp_path, monkeypatch):
+    (tmp_path / "other_net.py").write_text("def make():\n    return make(zzz=1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with initialize_config_dir(str(configs()), version_base="1.3"):
+        config = compose("run", overrides=["target=function", "target._target_=other_net.make"])
+    with pytest.raises(ValueError, match=r"^target._target_=other_net.make: make\(\) got an unexpected keyword"):
+        configuration.build(config, "target")
 
 
 def test_a_key_that_a_part_does_not_take():

@@ -62,9 +62,14 @@ def check(config):
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
     number("batch", config.batch, minimum=1, whole=True)
     if config.heldout != "auto":
-        whole = [name for name in configuration.options("target") if configuration.is_whole("target", name)]
-        for name in [config.heldout] if isinstance(config.heldout, str) else config.heldout:
-            one_of("heldout", name, ["auto", *whole] if isinstance(config.heldout, str) else whole)
+        alone = isinstance(config.heldout, str)
+        if not alone and not OmegaConf.is_list(config.heldout):
+            raise ValueError(f"heldout={config.heldout}: must be auto, a name or a list such as [smallresnet]")
+        options = configuration.options("target")
+        for name in [config.heldout] if alone else config.heldout:
+            if name not in options or not configuration.is_whole("target", name):
+                whole = [other for other in options if configuration.is_whole("target", other)]
+                one_of("heldout", name, ["auto", *whole] if alone else whole)
     if config.real is not None and not Path(config.real).is_dir():
         raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
     if config.output is not None and not Path(config.output).resolve().parent.is_dir():
