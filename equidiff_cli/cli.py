@@ -83,14 +83,14 @@ def execute(command, arguments):
     register()
     settle(arguments)
     runs, arguments = split(arguments) if command in OF_RUNS else (None, arguments)
-    parser = get_args_parser()
+    words, parser = flags_first(arguments), get_args_parser()
     parser.error = lambda message: (say(message), sys.exit(2))  # a line instead of a page
-    unknown = [word for word in parser.parse_known_args(flags_first(arguments))[1] if word.startswith("-")]
+    unknown = [word for word in parser.parse_known_args(words)[1] if word.startswith("-")]
     if unknown:
         say(f"{unknown[0]}: no such option; values are given as key=value, {command} --help lists the keys")
         return 2
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
-    sys.argv = [sys.argv[0], *flags_first(arguments)]
+    sys.argv = [sys.argv[0], *words]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
     signal.signal(signal.SIGTERM, terminated)
     failures = []

@@ -109,6 +109,7 @@ def complete(config: DictConfig):
 
 
 def _known(node, above=""):
+    """The first two of these for a node and all below it, and values `${...}` that cannot be had."""
     kind = OmegaConf.get_type(node)
     names = [field.name for field in fields(kind)] if is_dataclass(kind) else list(node)
     for name in node:
@@ -120,7 +121,8 @@ def _known(node, above=""):
         try:
             value = None if OmegaConf.is_missing(node, name) else node[name]
         except OmegaConfBaseException as error:  # of ${...}
-            raise ValueError(f"{above}{name}: {str(error).strip().partition(chr(10))[0]}") from error
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(f"{above}{name}: {reason}") from error
         if isinstance(value, DictConfig):
             _known(value, f"{above}{name}.")
 

@@ -155,6 +155,7 @@ def test_logits_are_scaled_to_the_least_cross_entropy_on_the_first_pictures(scri
     module, pictures = script("calibrate_classifier"), torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (60, 3, 32, 32), dtype=torch.uint8, generator=pictures)
     trained = target.embedded("smallresnet")
+    torch.manual_seed(0)
     with torch.no_grad():
         logits = trained(images / 255)
         labels = torch.distributions.Categorical(logits=logits * 0.3).sample()  # less sure than the network is
