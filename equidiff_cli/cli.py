@@ -120,6 +120,8 @@ def flags_first(arguments):
         (flags if word.startswith("-") else overrides).append(word)
         if word in WITH_VALUE and rest:
             flags.append(rest.pop(0))
+        elif word in ("--info", "-i"):  # its value may be left out, and the next word is not it then
+            flags.append("all" if not rest or rest[0].startswith("-") or "=" in rest[0] else rest.pop(0))
     return flags + overrides
 
 

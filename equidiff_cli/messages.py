@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ValidationError
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 from yaml import MarkedYAMLError, safe_load
 
 from equidiff_cli.checks import choices
@@ -42,15 +42,28 @@ def explain(error, configs, arguments=()):
                     return f"={values}: no key; give key=value"
                 if (configs / group).is_dir() and not isinstance(safe_load(value), str):
                     return f"{group}={value}: {choices(value, _options(configs, group))}"
-    if isinstance(error, ConfigCompositionException):
-        return _of_composing(error, configs, arguments)
+    if isinstance(error, ConfigCompositionException) and (found := _of_composing(error, configs, arguments)):
+        return found
     key = getattr(error, "full_key", None)  # of OmegaConf's errors, such as those of ${...}
-    return (f"{key}: " if key else "") + _first_line(error)
+    where = key or _unreadable(arguments)
+    return (f"{where}: " if where else "") + _first_line(error)
 
 
 def _first_line(error):
     """What is said of an error: the first line of its text or, of one without a text, of what caused it."""
     return str(error).strip().partition("\n")[0] or _first_line(error.__cause__ or error.__context__ or type(error))
+
+
+def _unreadable(arguments):
+    """The first file that `arguments` choose from a user's own folder and that cannot be read; None if all can."""
+    folders = re.findall(r"(?:file://|^--config-dir[=\n]|^-cd[=\n]?)([^],'\"\n]+)", "\n".join(arguments), re.MULTILINE)
+    for group, option in map(_parts, arguments):
+        for file in (Path(folder, group, f"{option}.yaml") for folder in folders):
+            try:
+                OmegaConf.load(file) if file.is_file() else None
+            except (OmegaConfBaseException, ValueError):
+                return os.path.relpath(file)
+    return None
 
 
 def _not_yaml(error):
@@ -71,6 +84,7 @@ def _not_understood(word):
 
 
 def _of_composing(error, configs, arguments):
+    """None for what is not foreseen here."""
     if found := re.search(r"Ambiguous value for argument '(.*)'", str(error)):
         key, value = _parts(found[1])
         text = shlex.quote(f'{key}="{value}"')
@@ -91,7 +105,7 @@ def _of_composing(error, configs, arguments):
         return prefix + _wrong_type(key, str(cause), arguments)
     if word := re.match("Error merging override (.*)", str(error)):
         return f"{word[1]}: {_first_line(cause)}"
-    return _first_line(error)
+    return None
 
 
 def _no_such_key(key, parent, configs):

@@ -195,6 +195,12 @@ def test_flags_may_stand_anywhere(equidiff, tmp_path):
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, done.stderr
 
 
+@pytest.mark.parametrize("words", [("--info", "samples=3"), ("samples=3", "-i", "config")])
+def test_a_flag_whose_value_may_be_left_out_takes_no_override_for_it(equidiff, words):
+    done = equidiff("run", *words)
+    assert done.returncode == 0 and "\nsamples: 3\n" in done.stdout, done.stderr
+
+
 def test_an_objective_that_never_changes(equidiff, tmp_path):
     (tmp_path / "mine.py").write_text("def zero(target, query):\n    return lambda x: x[:, :1, 0, 0] * 0\n")
     own = ("objective=function", "objective._target_=mine.zero")

@@ -366,6 +366,17 @@ def test_a_network_that_cannot_see_pictures_is_no_heldout_one(folder, tmp_path):
         evaluate(run, options=["heldout=[circles]", "likelihood=0"])
 
 
+def test_a_broken_option_of_ones_own_stops_only_who_asks_for_it(folder, tmp_path, monkeypatch):
+    (tmp_path / "conf/target").mkdir(parents=True)
+    (tmp_path / "conf/target/mine.yaml").write_text("a: [\n")
+    own = f"hydra.searchpath=[file://{tmp_path}/conf]"
+    run = copied(folder / "run", tmp_path / "run")
+    assert evaluate(run, options=[own, "heldout=[smallresnet]", "likelihood=0"]) == [run]
+    monkeypatch.setattr(command, "read", pytest.fail)
+    with pytest.raises(ValueError, match=r"heldout=mine: (?!.* mine)"):
+        evaluate(run, options=[own, "heldout=[mine]"])
+
+
 def test_as_a_user_calls_it(folder, tmp_path, equidiff, home):
     """Streams, names and the exit code, with a run that cannot be evaluated among the others."""
     name = 'a=b <script>\'"x" [red]'

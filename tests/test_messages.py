@@ -52,7 +52,9 @@ WRONG = {
     "tf32=maybe": "tf32=maybe: must be true or false",
     "optimizer=null": "optimizer=null: use one of adam, sgd, shampoo",
     "optimizer=3": "optimizer=3: use one of adam, sgd, shampoo",
-    "experiment=unfinished": "no viable alternative at input '${'",
+    "experiment=unfinished": "conf/experiment/unfinished.yaml: no viable alternative at input '${'",
+    "experiment=latin": "conf/experiment/latin.yaml: 'utf-8' codec can't decode byte 0xe9 in position 28: invalid"
+    " continuation byte",
     "hydra/job_logging=null": "hydra/job_logging=null: use one of console, stderr",
     "=3": "=3: no key; give key=value",
     "~budget.steps": "~budget.steps: Budget (DictConfig) does not support deletion",
@@ -84,6 +86,7 @@ def own(tmp_path, monkeypatch):
         file = tmp_path / "conf" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    (tmp_path / "conf/experiment/latin.yaml").write_bytes('# @package _global_\nquery: "été"\n'.encode("latin-1"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(auto.VARIABLE, "embedded")
     configuration.register()
@@ -91,11 +94,12 @@ def own(tmp_path, monkeypatch):
 
 
 def said(command, own, *words):
+    words = [f"hydra.searchpath=[file://{own}]", *words]
     with (
         initialize_config_dir(str(configs()), version_base="1.3"),
         pytest.raises((HydraException, OmegaConfBaseException, YAMLError, ValueError)) as caught,
     ):
-        compose(command, overrides=[f"hydra.searchpath=[file://{own}]", *words])
+        compose(command, overrides=words)
     return explain(caught.value, configs(), words)
 
 
@@ -129,6 +133,13 @@ def test_what_composes_but_leaves_a_key_too_many_or_too_few(word, expected):
         config = compose("run", overrides=[word])
     with pytest.raises(ValueError, match=expected):
         configuration.check(config)
+
+
+@pytest.mark.parametrize("flag", [["--config-dir", "conf"], ["--config-dir=conf"], ["-cd", "conf"], ["-cd=conf"]])
+def test_a_file_from_a_folder_that_a_flag_names(own, flag):
+    said_of = explain(ValueError("odd"), configs(), ["filter=ideal", *flag, "experiment=latin"])
+    assert said_of == "conf/experiment/latin.yaml: odd"
+    assert explain(ValueError("odd"), configs(), [*flag, "experiment=key"]) == "odd"  # that file can be read
 
 
 def test_in_a_sweep_the_one_value_that_is_wrong_is_named(own):
