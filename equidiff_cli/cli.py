@@ -6,7 +6,6 @@ Nothing heavy is imported before a command runs, so that help and completion ans
 import logging
 import os
 import re
-import shutil
 import signal
 import sys
 from importlib import import_module
@@ -94,7 +93,6 @@ def execute(command, arguments):
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
     signal.signal(signal.SIGTERM, terminated)
     failures = []
-    restore = keep_records(arguments)
     try:
         job = job_of(command, failures, runs)
         hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job)()
@@ -105,8 +103,6 @@ def execute(command, arguments):
     except (Interrupted, KeyboardInterrupt, Terminated) as error:
         number = getattr(error, "number", signal.SIGINT)
         failures.append((128 + number, str(error) or "interrupted"))
-    if any(code == WrongRequest.code for code, _ in failures):
-        restore()
     for _, message in failures:
         say(message)
     return max((code for code, _ in failures), default=0)
@@ -125,14 +121,6 @@ def flags_first(arguments):
     return flags + overrides
 
 
-def keep_records(arguments):
-    """Hydra writes `.hydra` before a request is checked; this returns a function that puts an earlier run's back."""
-    directory = [word.partition("=")[2].strip("'\"") for word in arguments if word.startswith("hydra.run.dir=")]
-    folder = Path(directory[-1]) / ".hydra" if directory else None
-    kept = {file: file.read_bytes() for file in folder.glob("*.yaml")} if folder and folder.is_dir() else {}
-    return lambda: [file.write_bytes(content) for file, content in kept.items()]
-
-
 def job_of(command, failures, runs=None):
     """The function that Hydra calls with each composed configuration; what goes wrong is added to `failures`.
 
@@ -143,13 +131,18 @@ def job_of(command, failures, runs=None):
     def job(config):
         from hydra.core.hydra_config import HydraConfig
 
+        from equidiff_cli.interrupt import Interrupted
+
         directory = Path(HydraConfig.get().runtime.output_dir)
         sweep = HydraConfig.get().mode.name == "MULTIRUN"
         choices = HydraConfig.get().runtime.choices
         note = f"prior=auto: {choices['prior/choice@prior']}" if choices.get("prior") == "auto" else None
         try:
-            keep = sweep or HydraConfig.get().output_subdir is None
-            run_one(command, config, directory, keep=keep, note=note, runs=runs)
+            run_one(command, config, directory, sweep=sweep, note=note, runs=runs)
+        except Interrupted as error:
+            if sweep:
+                error.again = f"hydra.sweep.dir={HydraConfig.get().sweep.dir}"
+            raise
         except (WrongRequest, Failed) as error:
             if sweep:
                 log.error("equidiff: %s", error)
@@ -161,30 +154,36 @@ def job_of(command, failures, runs=None):
     return job
 
 
-def run_one(command, config, directory, keep, note=None, runs=None):
+def run_one(command, config, directory, sweep, note=None, runs=None):
     """Check, load, say the `note`, work and name the directory (or what the work gave) on standard output.
 
-    A request that turns out to be wrong leaves no directory behind, unless `keep` or there was a run in it before.
+    A request that turns out to be wrong leaves no directory behind, but in a sweep its record.
     """
-    begun = (directory / ".state").exists() or (directory / "summary.json").exists()
+    from equidiff_cli.place import Place
+
     prepare = import_module(f"equidiff_cli.commands.{command}").prepare
-    forget = (lambda: None) if begun or keep else (lambda: discard(directory))
+    place = Place(directory) if command == "run" else None
     try:
         work = prepare(config, directory) if runs is None else prepare(config, directory, runs)
-    except ConnectionError as error:
-        raise Failed(str(error)) from error
-    except (ValueError, OSError) as error:
-        forget()
-        raise WrongRequest(unwritable(error, command) if isinstance(error, OSError) else str(error)) from error
     except Exception as error:
+        wrong = isinstance(error, (ValueError, OSError)) and not isinstance(error, ConnectionError)
+        if place and not place.begun:  # else it is the directory of an earlier run, or of another process
+            place.clear() if wrong and not sweep else place.record(config)
+        if wrong:
+            raise WrongRequest(unwritable(error, command) if isinstance(error, OSError) else str(error)) from error
+        if isinstance(error, ConnectionError):
+            raise Failed(str(error)) from error
         raise unexpected(error, command, directory) from error
+    if place and not place.finished:
+        place.record(config)
     if note:
         say(note)
     try:
         for path in work() or [directory]:
             print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
     except WrongRequest:
-        forget()
+        if place and not sweep:
+            place.clear()
         raise
     except Failed:
         raise
@@ -224,17 +223,6 @@ def unwritable(error, command):
     where = f"{error.filename}: " if error.filename else ""
     hint = "; hydra.run.dir=... chooses another place" if command == "run" else ""
     return f"{where}{error.strerror or error}{hint}"
-
-
-def discard(directory):
-    """Remove the directory that Hydra made for a request that turned out to be wrong, if nothing else is in it."""
-    logging.shutdown()
-    ours = {".hydra", "run.log", "query.png", "query.txt", "samples", ".state"}
-    if directory.is_dir() and {path.name for path in directory.iterdir()} <= ours:
-        shutil.rmtree(directory)
-        for parent in list(directory.parents)[:2]:
-            if parent.is_dir() and not any(parent.iterdir()) and parent != Path.cwd():
-                parent.rmdir()
 
 
 def complete(arguments):

@@ -147,8 +147,7 @@ def check(config: DictConfig):
     number("budget.threshold", config.budget.threshold, above=0)
     number("null_samples", config.null_samples, minimum=2, whole=True)
     one_of("precision", config.precision, PRECISIONS)
-    if config.loss_scale != "auto":
-        number("loss_scale", config.loss_scale, above=0)
+    word_or_number("loss_scale", config.loss_scale, "auto", above=0)
 
 
 def build(config: DictConfig, group: str, *parts, **options):

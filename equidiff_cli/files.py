@@ -10,10 +10,11 @@ from pathlib import Path
 def whole(path):
     """A path beside `path` to write to; renamed to `path` when the block ends without an error.
 
-    It is on the disk before it is renamed, and renamed before this returns: a power failure leaves no half file.
+    It is on the disk before it is renamed, and renamed before this returns: a power failure leaves no half file. The
+    path is this process's own: of several that write at the same time each writes a whole file, and the last one stays.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.part{path.suffix}")
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside
         flush(beside)
@@ -21,6 +22,11 @@ def whole(path):
         flush(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def halves(folder):
+    """What `whole` was writing in a folder, or a folder in it, when its process was killed."""
+    return list(Path(folder).rglob(".*.part.*"))
 
 
 def flush(path):

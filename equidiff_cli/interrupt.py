@@ -6,12 +6,18 @@ from contextlib import contextmanager, suppress
 
 
 class Interrupted(BaseException):
-    """The run in directory `path` was asked to stop by signal `number` and has saved its state."""
+    """The run in directory `path` was asked to stop by signal `number` and has saved its state.
+
+    The same command goes on where it has `again` among its words.
+    """
 
     def __init__(self, number, path):
-        name = signal.Signals(number).name
-        super().__init__(f"interrupted by {name}, state saved; the same command with hydra.run.dir={path} goes on")
-        self.number = number
+        super().__init__(number, path)
+        self.number, self.again = number, f"hydra.run.dir={path}"
+
+    def __str__(self):
+        name = signal.Signals(self.number).name
+        return f"interrupted by {name}, state saved; the same command with {self.again} goes on"
 
 
 @contextmanager

@@ -22,12 +22,17 @@ class Invariance:
     """
 
     def __init__(self, objective, distance, lowpass, query):
+        if not callable(objective):
+            raise ValueError(f"objective: must be a function of pictures, is {type(objective).__name__}")
         self.objective, self.distance, self.lowpass = objective, distance, lowpass
         self.scale = 1.0
         with torch.no_grad():
             values = objective(query)
         if not isinstance(values, torch.Tensor) or values.ndim != 2 or len(values) != len(query):
             raise ValueError(f"objective: must give values (N, K), gave {getattr(values, 'shape', type(values))}")
+        with torch.enable_grad():
+            if not objective(query.detach().requires_grad_().clone()).requires_grad:
+                raise ValueError("objective: its values cannot be differentiated; no argmax, detach or no_grad in it")
         self.target = values[0].float()
 
     @torch.no_grad()

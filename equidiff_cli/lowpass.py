@@ -1,15 +1,17 @@
 """Low-pass filters `F` (line 10 of the algorithm): images (N, C, H, W) -> (N, C, H, W), linear and differentiable.
 
 A filter is a gain over the radial frequency r = sqrt(fx^2 + fy^2) / 0.5 with fx and fy in cycles a pixel, so r = 1 is
-Nyquist along an axis and r = sqrt(2) the corner. `cutoff` lies on the same scale, in (0, 1]. The image is continued by
-its mirror image, so nothing wraps around, a constant stays what it is and flips commute with the filter. The three
-families are those of Gonzalez & Woods, "Digital Image Processing", chapter 4. Butterworth and ideal filters overshoot
-at edges: an image in [0, 1] may leave that range by a little.
+Nyquist along an axis and r = sqrt(2) the corner. `cutoff` lies on the same scale, from 1e-6 to 1. The image is
+continued by its mirror image, so nothing wraps around, a constant stays what it is and flips commute with the filter.
+The three families are those of Gonzalez & Woods, "Digital Image Processing", chapter 4. Butterworth and ideal filters
+overshoot at edges: an image in [0, 1] may leave that range by a little.
 """
 
 import torch
 
 from equidiff_cli.checks import number
+
+LEAST = 1e-6  # cutoff; far below what any picture has, and far above what float32 takes for zero
 
 
 def filter_mirrored(images, gain):
@@ -21,9 +23,9 @@ def filter_mirrored(images, gain):
     height, width = images.shape[-2:]
     mirrored = torch.cat([images.float(), images.float().flip(-1)], dim=-1)
     mirrored = torch.cat([mirrored, mirrored.flip(-2)], dim=-2)  # (N, C, 2H, 2W)
-    fy = torch.fft.fftfreq(2 * height, device=images.device)[:, None]
-    fx = torch.fft.rfftfreq(2 * width, device=images.device)
-    spectrum = torch.fft.rfft2(mirrored) * gain(torch.hypot(fy, fx) / 0.5)  # (N, C, 2H, W + 1)
+    down = torch.fft.fftfreq(2 * height, 1 / (2 * height), device=images.device).round()[:, None] / height
+    across = torch.arange(width + 1, device=images.device) / width  # k / W as near as a number can be to the cutoff
+    spectrum = torch.fft.rfft2(mirrored) * gain(torch.hypot(down, across))  # (N, C, 2H, W + 1)
     return torch.fft.irfft2(spectrum, s=mirrored.shape[-2:])[..., :height, :width].to(images.dtype)
 
 
@@ -31,7 +33,7 @@ class Gaussian:
     """Gain exp(-(r / cutoff)^2 / 2): exp(-1/2) = 0.61 at the cutoff, no ringing. `ValueError` for a wrong cutoff."""
 
     def __init__(self, cutoff):
-        self.cutoff = number("filter.cutoff", cutoff, above=0, maximum=1)
+        self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
 
     def gain(self, r):
         return torch.exp(-0.5 * (r / self.cutoff) ** 2)
@@ -46,7 +48,7 @@ class Butterworth:
     """
 
     def __init__(self, cutoff, order):
-        self.cutoff = number("filter.cutoff", cutoff, above=0, maximum=1)
+        self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
         self.order = number("filter.order", order, minimum=1, whole=True)
 
     def gain(self, r):
@@ -60,7 +62,7 @@ class Ideal:
     """Gain 1 up to and including the cutoff, 0 above: it rings at edges. `ValueError` for a wrong cutoff."""
 
     def __init__(self, cutoff):
-        self.cutoff = number("filter.cutoff", cutoff, above=0, maximum=1)
+        self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
 
     def gain(self, r):
         return (r <= self.cutoff).to(r.dtype)

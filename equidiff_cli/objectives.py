@@ -69,11 +69,12 @@ class Margin:
         if against is None:
             with torch.no_grad():
                 ranking = target(query)[0].argsort(descending=True).tolist()
-            self.against = next(i for i in ranking if i != self.index)
+            self.against = next((i for i in ranking if i != self.index), self.index)
         else:
             self.against = target.class_index("objective.against", against)
         if self.against == self.index:
-            raise ValueError(f"objective.against={against}: must be another class than objective.label")
+            only = f"; {target.name} has no other" if len(target.classes) == 1 else ""
+            raise ValueError(f"objective.against={against}: must be another class than objective.label{only}")
         self.description = f"margin of {target.classes[self.index]} over {target.classes[self.against]}"
 
     def __call__(self, x):
@@ -142,4 +143,4 @@ def channels_last(target, x, layer):
     values = target.activations(x, layer)
     if not isinstance(values, torch.Tensor) or values.ndim not in (2, 3, 4) or len(values) != len(x):
         raise ValueError(f"objective.layer={layer}: its output is not a map, a sequence or a vector of numbers")
-    return values if values.ndim < 4 or target.channel_axis(layer) == -1 else values.movedim(1, -1)
+    return values if values.ndim < 4 or target.channel_axis(layer, values.shape) == -1 else values.movedim(1, -1)

@@ -2,6 +2,7 @@
 
 from equidiff_cli import config as configuration
 from equidiff_cli.prior.hub import find
+from equidiff_cli.prior.weights import sha256
 from equidiff_cli.target import adopt
 
 
@@ -19,3 +20,13 @@ def build_target(config, query):
     target = adopt(configuration.build(config, "target"), query)
     target.model.to(query.device)
     return target
+
+
+def prior_weights(prior):
+    """SHA-256 of the files of a prior's weights, by `prior/` and the file's name: a target's may have the same name."""
+    return {f"prior/{name}": digest for name, digest in prior.weights.items()}
+
+
+def target_weights(target, digest=sha256):
+    """The same of a target, by `target/` and the file's name; `digest` gives the SHA-256 of a file."""
+    return {f"target/{file.name}": digest(file) for file in target.files}

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import functools
 import io
 import itertools
 import logging
@@ -92,7 +93,7 @@ def _file(query, shipped):
     if query == "-":
         if sys.stdin is None or sys.stdin.buffer.isatty():
             raise _wrong(query, "nothing is piped into standard input, a picture is needed")
-        file = io.BytesIO(sys.stdin.buffer.read())
+        file = io.BytesIO(_all_of(sys.stdin.buffer))
     else:
         file = _named(query, shipped)
         if not file.seekable():  # a pipe, such as <(command)
@@ -108,6 +109,12 @@ def _file(query, shipped):
         raise _wrong(query, f"{'standard input' if query == '-' else 'the file'} is empty, a picture is needed")
     file.seek(0)
     return file
+
+
+@functools.lru_cache(maxsize=1)
+def _all_of(stream):
+    """All bytes of a stream, the same again for every job of a sweep."""
+    return stream.read()
 
 
 def _named(query, shipped):

@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from equidiff_cli.files import append, flush, whole
+from equidiff_cli.files import append, flush, halves, whole
 from equidiff_cli.medium.pictures import Pictures
 
 PICTURES = Pictures()
@@ -45,8 +45,13 @@ class RunDir:
     def open(self, configuration):
         """Claim the directory for this process and this configuration (a flat dict of what results depend on).
 
-        Raises `ValueError` if another process works in it or it was begun with another configuration.
+        Raises `ValueError` if another process works in it, it was begun with another configuration, or its name cannot
+        be one of a file that is written later.
         """
+        try:
+            os.fsencode(self.path).decode()
+        except UnicodeDecodeError:  # safetensors opens no such path
+            raise ValueError(f"hydra.run.dir={self.path}: its name must be UTF-8") from None
         if self.finished:
             shutil.rmtree(self.state, ignore_errors=True)  # the process may have been killed just before it did so
             return self._same(configuration, json.loads((self.path / "summary.json").read_text())["configuration"])
@@ -134,7 +139,9 @@ class RunDir:
             beside.write_bytes(save(tensors, metadata={"facts": json.dumps(facts | {"lengths": lengths})}))
 
     def load_state(self):
-        """(tensors, facts) of the last saved state, or None; log lines written after it are taken back."""
+        """(tensors, facts) of the last saved state, or None; what was written after it or halfway is taken back."""
+        for file in halves(self.path):
+            file.unlink()
         file = self.state / "state.safetensors"
         facts = {"lengths": {self.lines.name: 0, self.losses.name: 0}}
         if file.exists():

@@ -101,8 +101,8 @@ class Slots:
         return {name: value.contiguous().cpu() for name, value in tensors.items()}, facts
 
     def restore(self, tensors, facts):
-        """Take up what `save` gave."""
-        self.waiting, self.size = deque(tuple(pair) for pair in facts["waiting"]), facts["size"]
+        """Take up what `save` gave, however many slots there were then."""
+        self.waiting = deque(tuple(pair) for pair in facts["waiting"])
         self.index, self.steps, self.seconds = tensors["index"], tensors["steps"], tensors["seconds"]
         self.z0 = tensors["z0"].to(self.device) if "z0" in tensors else None
         for part in ("state", "best"):

@@ -74,14 +74,20 @@ class Target:
             raise ValueError(f"objective.layer={layer}: {self.name} does not use this layer in its forward pass")
         return kept[0]
 
-    def channel_axis(self, layer):
-        """The axis of the channels in a map that the named layer gives: 1, or -1 for (N, H, W, C).
+    def channel_axis(self, layer, shape):
+        """The axis of the channels in a map of this `shape` that the named layer gives: 1, or -1 for (N, H, W, C).
 
-        A linear layer and a plain layer norm work on the last axis; of other layers timm says it in `output_fmt`.
+        Pictures are square, so maps are, and two equal sides show it. Where all three or none are equal: a linear
+        layer, a plain layer norm and all in a perceptron of linear layers work on the last axis, and of other layers
+        timm says it in `output_fmt`.
         """
-        module = self.model.get_submodule(layer)
-        module = getattr(module, "fc2", module)  # a perceptron of timm: what its last layer gives
-        if isinstance(module, torch.nn.Linear) or type(module) in (torch.nn.LayerNorm, LayerNorm):
+        if (shape[1] == shape[2]) != (shape[2] == shape[3]):
+            return -1 if shape[1] == shape[2] else 1
+        module, around = map(self.model.get_submodule, (layer, layer.rpartition(".")[0]))
+        perceptron = (getattr(one, "fc2", None) for one in (module, around))  # as timm calls its last layer
+        if type(module) in (torch.nn.LayerNorm, LayerNorm):
+            return -1
+        if any(isinstance(one, torch.nn.Linear) for one in (module, *perceptron)):
             return -1
         nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC" and not isinstance(module, torch.nn.Conv2d)
         return -1 if nhwc else 1

@@ -220,9 +220,9 @@ def test_an_objective_of_the_wrong_shape(equidiff, tmp_path):
 def test_a_finished_run_is_left_as_it_is(equidiff, tmp_path):
     arguments = ("run", *QUICK, "hydra.run.dir=done")
     directory = directory_of(equidiff(*arguments), tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*.png")}
-    assert equidiff(*arguments).stdout == "done\n"
-    assert {path: path.stat().st_mtime_ns for path in directory.rglob("*.png")} == before
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
+    assert equidiff(*arguments, "batch=1").stdout == "done\n"
+    assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
     assert not (directory / ".state").exists()
 
 
@@ -298,15 +298,16 @@ WRONG = {
     "more than all": (["run", "checkpoint=11"], "checkpoint=11: must be auto, all, none or .* at most 4"),
     "no gradient": (["run", "gradient_steps=0"], "gradient_steps=0: must be all or a whole number at least 1 and at m"),
     "negative seed": (["run", "seed=-1"], "seed=-1: must be a whole number at least 0"),
-    "cutoff": (["run", "filter.cutoff=1.5"], "filter.cutoff=1.5: must be a number above 0 and at most 1"),
-    "no cutoff": (["run", "filter.cutoff=0"], "filter.cutoff=0: must be a number above 0 and at most 1"),
-    "cutoff as a word": (["run", "filter.cutoff=half"], "filter.cutoff=half: must be a number above 0"),
+    "cutoff": (["run", "filter.cutoff=1.5"], "filter.cutoff=1.5: must be a number at least 1e-06 and at most 1"),
+    "no cutoff": (["run", "filter.cutoff=0"], "filter.cutoff=0: must be a number at least 1e-06 and at most 1"),
+    "cutoff as a word": (["run", "filter.cutoff=half"], "filter.cutoff=half: must be a number at least 1e-06"),
     "solver": (["run", "prior.solver=rk45"], "prior.solver=rk45: use one of euler, heun"),
     "image size": (["run", "prior.image_size=64"], "prior.image_size=64: use one of 32"),
     "precision": (["run", "precision=int8"], "precision=int8: use one of auto, fp32, bf16, fp16"),
     "device": (["run", "device=cuda:99"], "device=cuda:99: not on this machine; use auto or one of cpu"),
     "device word": (["run", "device=gpu"], "device=gpu: not on this machine; use auto or one of cpu"),
-    "loss scale": (["run", "loss_scale=-1"], "loss_scale=-1: must be a number above 0"),
+    "loss scale": (["run", "loss_scale=-1"], "loss_scale=-1: must be auto or a number above 0"),
+    "loss scale as a word": (["run", "loss_scale=abc"], "loss_scale=abc: must be auto or a number above 0"),
     "class": (
         ["run", "objective.label=unicorn"],
         "objective.label=unicorn: smallconv has no such class; use one of a",

@@ -20,7 +20,7 @@ from equidiff_cli import config as configuration
 from equidiff_cli.checks import Failed, WrongRequest
 from equidiff_cli.cli import configs
 from equidiff_cli.commands import evaluate as command
-from equidiff_cli.evaluation import cache
+from equidiff_cli.evaluation import cache, table
 from equidiff_cli.prior.build import embedded as embedded_prior
 from equidiff_cli.target import embedded
 
@@ -275,7 +275,10 @@ def test_a_single_sample_has_no_pairs_and_no_interval(folder, tmp_path):
 def test_other_weights_are_refused_by_name_and_hash_and_the_others_go_on(folder, tmp_path):
     bad, good = (copied(folder / "run", tmp_path / name) for name in ("bad", "good"))
     summary = json.loads((bad / "summary.json").read_text())
-    now, summary["weights"]["autoencoder.safetensors"] = summary["weights"]["autoencoder.safetensors"], "0" * 64
+    now, summary["weights"]["prior/autoencoder.safetensors"] = (
+        summary["weights"]["prior/autoencoder.safetensors"],
+        "0" * 64,
+    )
     (bad / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(WrongRequest, match=rf"1 of 2 .*autoencoder\.safetensors has SHA-256 {now} .*{'0' * 64}"):
         evaluate(bad, good)
@@ -303,6 +306,7 @@ def test_a_sweep_gets_one_table(folder, tmp_path):
         copied(folder / "run", sweep / str(i))
     (sweep / "multirun.yaml").touch()
     output = tmp_path / "all.csv"
+    output.write_text(table.FIRST_COLUMNS)  # of an earlier evaluation, which may be replaced
     assert evaluate(sweep, sweep / "1", options=[f"output={output}", "likelihood=0"]) == [sweep / "0", sweep / "1"]
     rows = list(csv.DictReader((sweep / "evaluation.csv").open()))
     assert [row["run"] for row in rows] == [str(sweep / "0"), str(sweep / "1")]
@@ -358,6 +362,19 @@ def test_wrong_options_are_refused_before_anything_is_loaded(folder, option, sai
     monkeypatch.setattr(command, "read", pytest.fail)
     with pytest.raises(ValueError, match=said):
         evaluate(folder / "run", options=[option])
+
+
+def test_the_table_replaces_no_other_file(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "read", pytest.fail)
+    run = copied(folder / "run", tmp_path / "run")
+    (run / "folder.csv").mkdir()
+    for name, said in (
+        ("samples.jsonl", "must be a .csv file"),
+        ("folder.csv", "must be a .csv file"),
+        ("losses.csv", "exists and was not made by equidiff evaluate; choose another name"),
+    ):
+        with pytest.raises(ValueError, match=f"^output={run / name}: {said}$"):
+            evaluate(run, options=[f"output={run / name}"])
 
 
 def test_a_network_that_cannot_see_pictures_is_no_heldout_one(folder, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from equidiff_cli import distances, lowpass, optim
+from equidiff_cli import distances, invariants, lowpass, optim
 from equidiff_cli.invariants import Finished, Invariance, Step, sample
 from equidiff_cli.memory import Memory
 from equidiff_cli.plan import Plan
@@ -52,6 +52,24 @@ def test_target_is_the_objective_of_the_query(invariance, query):
     assert torch.equal(invariance.target, colours(query)[0])
 
 
+def test_what_is_held_is_float32_whatever_the_objective_gives(query):
+    half = Invariance(lambda x: colours(x).half(), distances.SquaredL2(), lowpass.Identity(), query)
+    assert half.target.dtype == torch.float32 and half(query)[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        (None, "must be a function of pictures, is NoneType"),
+        (lambda x: x.flatten(1).argmax(1, keepdim=True), "cannot be differentiated"),
+        (lambda x: colours(x).detach(), "cannot be differentiated"),
+    ],
+)
+def test_objectives_that_cannot_be_held(query, objective, said):
+    with pytest.raises(ValueError, match=f"^objective: .*{said}"):
+        Invariance(objective, distances.SquaredL2(), lowpass.Identity(), query)
+
+
 def test_losses_are_scaled_distances_of_the_picture_and_its_filtered_copy(invariance):
     x = torch.rand(5, 3, 8, 8)
     invariance.scale = 2.5
@@ -96,6 +114,24 @@ def test_samples_converge_and_hold_the_pair_that_was_measured(tiny_prior, invari
         assert torch.allclose(colours(picture[None])[0], best["objective"], atol=1e-4)
         assert best["loss"].item() == pytest.approx((best["loss_unfiltered"] + best["loss_filtered"]).item(), rel=1e-5)
         assert (event.status == "converged") == (best["loss"].item() < 1e-3)
+
+
+def test_a_loss_at_the_threshold_is_not_below_it(tiny_prior, invariance):
+    z0, last = tiny_prior.noise(5)[None], torch.tensor([False])
+    loss = invariants.evaluate(tiny_prior, invariance, z0, last, threshold=0)[0]["loss"].item()
+    for threshold, status in ((loss, invariants.GOING), (loss * (1 + 1e-6), invariants.CONVERGED)):
+        assert invariants.evaluate(tiny_prior, invariance, z0, last, threshold)[2].tolist() == [status]
+
+
+def test_the_gradient_of_a_sample_that_is_finished_does_not_matter(tiny_prior, invariance, monkeypatch):
+    def evaluate(*arguments):
+        measured, grad, _ = real(*arguments)
+        return measured, grad * float("nan"), torch.tensor([invariants.CONVERGED, invariants.BUDGET, invariants.GOING])
+
+    real = invariants.evaluate
+    monkeypatch.setattr(invariants, "evaluate", evaluate)
+    _, finished, _ = draw(tiny_prior, invariance, seeds=SEEDS[:3])
+    assert [finished[i].status for i in range(3)] == ["converged", "budget", "nonfinite"]
 
 
 def test_the_best_pair_is_kept_not_the_last(tiny_prior, invariance):

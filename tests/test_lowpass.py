@@ -50,6 +50,13 @@ def test_ideal_keeps_the_cutoff_and_drops_what_lies_above():
     assert Ideal(0.5)(cosine(16, 16, 6, 6)).abs().max() < 2e-6  # each axis below, the radius above
 
 
+@pytest.mark.parametrize("size", [7, 20, 49, 100, 224])
+def test_ideal_keeps_its_cutoff_at_every_size(size):
+    for k in range(1, size, max(1, size // 20)):
+        kept = Ideal(k / size)(cosine(size, 1, k, 0))
+        torch.testing.assert_close(kept, cosine(size, 1, k, 0), atol=1e-3, rtol=0, msg=f"{k} of {size}")
+
+
 @by_name
 @pytest.mark.parametrize("size", [(8, 8), (7, 12), (1, 5)])
 def test_constant_and_shape_are_kept(lowpass, size):
@@ -132,7 +139,7 @@ def test_extreme_settings_stay_finite():
 def test_wrong_cutoff(family, cutoff):
     with pytest.raises(ValueError) as error:
         family(cutoff)
-    assert str(error.value) == f"filter.cutoff={cutoff}: must be a number above 0 and at most 1"
+    assert str(error.value) == f"filter.cutoff={cutoff}: must be a number at least 1e-06 and at most 1"
 
 
 @pytest.mark.parametrize("order", [0, -1, 2.5, "four", None])

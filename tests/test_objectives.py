@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from timm.models.convnext import ConvNeXtBlock
 from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -232,6 +233,22 @@ def test_values_description_and_gradient(network, kind, options, direct, descrip
     assert torch.autograd.gradcheck(lambda x: objective(x) @ direction, x)
     assert torch.autograd.grad((objective(x) @ direction).sum(), x)[0].norm() > 1e-4
     assert not any(module._forward_hooks for module in target.model.modules())
+
+
+@pytest.mark.parametrize("width", [8, 1], ids=["sides that tell", "as many channels as rows"])
+@pytest.mark.parametrize("layer", ["act", "fc1", "grn", "drop2", ""])
+def test_channels_inside_a_perceptron_come_last(width, layer):
+    target = make(lambda: nn.Sequential(nn.Conv2d(3, width, 2, 2), ConvNeXtBlock(width, use_grn=True)), "block")
+    layer = f"1.mlp.{layer}".rstrip(".")
+    values = target.activations(PICTURES, layer)
+    assert values.shape[1:3] == (4, 4), "(N, H, W, C)"
+    assert torch.equal(Neuron(target, QUERY, layer, 0, [1, 2], "mean")(PICTURES), values[:, 1, 2, :1])
+
+
+def test_a_margin_needs_two_classes():
+    target = Target(nn.Sequential(nn.Flatten(), nn.Linear(192, 1).double()), lambda x: x, ["only"], "single")
+    with pytest.raises(ValueError, match=r"objective\.against=None: must be another class .*; single has no other$"):
+        Margin(target, QUERY, None, None)
 
 
 def test_by_default_the_class_is_that_of_the_query(conv):

@@ -57,7 +57,8 @@ def test_the_command_writes_every_file_and_starts_again_from_its_copy(equidiff, 
     assert load_file(first / "latents.safetensors")["z"].shape == (1, 8, 4, 4)
     summaries = [json.loads((folder / "summary.json").read_text()) for folder in (first, second)]
     assert summaries[0]["weights"] == summaries[1]["weights"] and summaries[0]["prior"] == "local"
-    assert {"network.pt", "decoder.pt", "stats.pt"} < summaries[0]["weights"].keys()
+    names = {"prior/network/network.pt", "prior/decoder/decoder.pt", "prior/stats/stats.pt"}
+    assert names < summaries[0]["weights"].keys()
     assert summaries[0]["configuration"]["prior._target_"].endswith("published")
 
 
@@ -71,7 +72,7 @@ def test_loaded_is_what_the_files_hold(options, published_files, cache):
         attention = prior.decoder.decoder.mid_block.attentions[0].to_q.weight
         assert torch.equal(attention, vae["decoder.mid.attn_1.q.weight"][..., 0, 0])
         assert prior.mean.flatten()[0].item() == pytest.approx(0.1) and prior.std.shape == (1, 8, 1, 1)
-        assert prior.weights.keys() == {"network.pt", "decoder.pt", "stats.pt"}
+        assert prior.weights.keys() == {"network/network.pt", "decoder/decoder.pt", "stats/stats.pt"}
     copies = list(cache.iterdir())
     assert len(copies) == 2 and not any(name.startswith("loss") for file in copies for name in load_file(file))
     assert priors[0].weights == priors[1].weights
@@ -96,6 +97,21 @@ def test_safetensors_are_used_as_they_are(options, published_files, cache, tmp_p
         options[name] = str(tmp_path / f"{name}.safetensors")
     prior = published(**options)
     assert not cache.exists() and prior.decode(torch.zeros(1, 8, 4, 4)).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("left", [0, 100, 5000])
+def test_a_damaged_copy_is_made_again(options, published_files, cache, caplog, left):
+    whole = published(**options)
+    for copy in cache.iterdir():
+        content = copy.read_bytes()
+        copy.unlink()  # the networks above still read it
+        copy.write_bytes(content[:left])
+    again = published(**options)
+    assert caplog.text.count("is damaged, made again") == 2 and again.weights == whole.weights
+    assert all(map(torch.equal, again.network.state_dict().values(), whole.network.state_dict().values()))
+    caplog.clear()
+    published(**options)
+    assert not caplog.text
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_no_hindrance(options, cache, caplog):

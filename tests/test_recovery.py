@@ -141,6 +141,25 @@ def test_a_run_goes_on_within_less_memory_than_it_began_with(monkeypatch, tmp_pa
     assert summary["memory"] == "batch=1, 1 of 1 solver steps recomputed"
 
 
+def test_a_run_goes_on_with_more_at_once_than_it_began_with(monkeypatch, tmp_path):
+    flow, sizes = Prior.flow, []
+    with monkeypatch.context() as patch:
+        patch.setattr(Prior, "flow", at_call(5, flow, interrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "run", "batch=1", "samples=4")
+    gc.collect()
+    monkeypatch.setattr(Prior, "flow", lambda self, z: sizes.append(len(z)) or flow(self, z))
+    run(tmp_path / "run", "batch=3", "samples=4")
+    assert max(sizes) == 3
+
+
+def test_a_signal_while_the_last_files_are_written_loses_nothing(expected, kill_test, monkeypatch, tmp_path):
+    monkeypatch.setattr(rundir.RunDir, "save_image", at_call(0, rundir.RunDir.save_image, terminate))
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run")
+    assert kill_test.contents(tmp_path / "run") == expected
+
+
 def test_a_truncated_gradient_is_another_gradient_of_the_same_pictures(tmp_path):
     def rows(*overrides):
         directory = tmp_path / str(len(overrides))
@@ -201,5 +220,16 @@ def test_a_new_plan_is_saved_at_once(monkeypatch):
     saver.stepped(left=set())
     assert len(clock.saves) == 1
     part.plan = part.plan.lighter()
+    saver.stepped(left=set())
+    assert len(clock.saves) == 2
+
+
+def test_a_save_that_had_to_wait_is_not_forgotten(monkeypatch):
+    clock, part = Clock(monkeypatch, 0.01), Part(Plan(1, 1, 1))
+    saver = persistence.Persistence(clock, part, part, asked=None, spread=1.0, began=0.0)
+    clock.now += 0.3
+    saver.stepped(left={0})  # too soon after the first one
+    assert len(clock.saves) == 1
+    clock.now += 0.3
     saver.stepped(left=set())
     assert len(clock.saves) == 2

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from equidiff_cli import files
 from equidiff_cli.query import to_tensor
 from equidiff_cli.rundir import LOSS_COLUMNS, RunDir, append, finite, whole
 
@@ -67,6 +68,24 @@ def test_whole_replaces_the_file_only_at_the_end(tmp_path):
         beside.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new" and names(tmp_path) == ["a.json"]
+
+
+def test_whole_is_on_the_disk_before_it_is_there(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(files, "flush", lambda path: flushed.append((path, (tmp_path / "a.json").exists())))
+    with whole(tmp_path / "a.json") as beside:
+        beside.write_text("new")
+    assert flushed == [(beside, False), (tmp_path, True)]
+
+
+def test_two_processes_write_one_file_each_whole(tmp_path, monkeypatch):
+    with whole(tmp_path / "a.json") as mine:
+        mine.write_text("mine")
+        monkeypatch.setattr(files.os, "getpid", lambda: 1)
+        with whole(tmp_path / "a.json") as theirs:
+            theirs.write_text("theirs")
+        assert (tmp_path / "a.json").read_text() == "theirs"
+    assert (tmp_path / "a.json").read_text() == "mine" and names(tmp_path) == ["a.json"]
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
@@ -337,3 +356,19 @@ def test_places_that_are_no_directories(tmp_path):
         with pytest.raises((NotADirectoryError, FileExistsError)):
             run.open({})
     assert names(tmp_path) == ["file", "run", "run/samples"]
+
+
+def test_halves_of_a_killed_process_are_taken_away(run):
+    for name in ("query.png", "samples/000.png"):
+        with whole(run.path / name) as beside:
+            beside.write_text("half")
+            (run.path / name).with_name(beside.name.replace(str(os.getpid()), "1")).write_text("half")
+    assert len(files.halves(run.path)) == 2
+    run.load_state()
+    assert not files.halves(run.path) and (run.path / "query.png").exists()
+
+
+def test_a_name_that_later_files_cannot_have(tmp_path):
+    with pytest.raises(ValueError, match="its name must be UTF-8"):
+        RunDir(tmp_path / os.fsdecode(b"d\xe9")).open({})
+    assert not list(tmp_path.iterdir())

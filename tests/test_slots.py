@@ -88,7 +88,7 @@ def test_saved_slots_come_back(optimizer, going):
     z0, state = optimizer.step(slots.z0, torch.ones_like(slots.z0), slots.state)
     slots.advance(measured, z0, state, torch.tensor(going))
     tensors, facts = slots.save()
-    again = Slots([(9, 9)], 1, CPU)
+    again = Slots([(9, 9)], facts["size"], CPU)
     again.restore({name: value.clone() for name, value in tensors.items()}, facts)
     for both in (slots, again):
         both.fill(noise, optimizer.init)
@@ -100,7 +100,7 @@ def test_saved_slots_come_back(optimizer, going):
 
 
 def test_slots_that_were_never_filled_come_back():
-    slots, again = Slots([(0, 10), (1, 11)], 2, CPU), Slots([], 1, CPU)
+    slots, again = Slots([(0, 10), (1, 11)], 2, CPU), Slots([], 2, CPU)
     again.restore(*slots.save())
     assert again.unfinished
     again.fill(noise, ADAM.init)
@@ -145,3 +145,11 @@ def test_nothing_left():
     assert not slots.unfinished
     slots.fill(noise, ADAM.init)
     assert not len(slots.index)
+
+
+def test_more_slots_than_before_are_filled():
+    slots = filled(count=5, size=1)
+    again = Slots([], 4, CPU)
+    again.restore(*slots.save())
+    again.fill(noise, ADAM.init)
+    assert again.index.tolist() == [0, 1, 2, 3]

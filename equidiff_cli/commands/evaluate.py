@@ -17,7 +17,7 @@ from equidiff_cli.evaluation.case import Case
 from equidiff_cli.evaluation.evaluate import evaluate
 from equidiff_cli.evaluation.models import Models
 from equidiff_cli.evaluation.runs import read
-from equidiff_cli.evaluation.table import comparison, csv_of, row_of, table_of
+from equidiff_cli.evaluation.table import FIRST_COLUMNS, comparison, csv_of, row_of, table_of
 from equidiff_cli.files import whole
 from equidiff_cli.rundir import finite
 from equidiff_cli.runs import expand, is_run
@@ -72,8 +72,19 @@ def check(config):
                 one_of("heldout", name, ["auto", *whole] if alone else whole)
     if config.real is not None and not Path(config.real).is_dir():
         raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
-    if config.output is not None and not Path(config.output).resolve().parent.is_dir():
-        raise ValueError(f"output={config.output}: there is no folder {Path(config.output).resolve().parent}")
+    if config.output is not None:
+        check_output(config.output)
+
+
+def check_output(output):
+    """`ValueError` if the table cannot be written to the file `output`, or that is a file of another kind."""
+    file = Path(output).resolve()
+    if not file.parent.is_dir():
+        raise ValueError(f"output={output}: there is no folder {file.parent}")
+    if file.suffix.lower() != ".csv" or file.is_dir():
+        raise ValueError(f"output={output}: must be a .csv file")
+    if file.exists() and not file.read_bytes().startswith(FIRST_COLUMNS.encode()):
+        raise ValueError(f"output={output}: exists and was not made by equidiff evaluate; choose another name")
 
 
 def work(config, given, device):

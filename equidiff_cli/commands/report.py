@@ -53,7 +53,7 @@ def work(runs, kind, file):
     """Write the page or the figure, whole or not at all."""
     with whole(file) as beside:
         if kind == "html":
-            beside.write_text(render(runs), encoding="utf-8")
+            beside.write_text(render(runs), encoding="utf-8", errors="backslashreplace")  # a name may be in no encoding
         else:
             from equidiff_cli.report.figure import draw, left_out
 

@@ -16,7 +16,7 @@ from equidiff_cli.device import exact, name_of, peak_memory, pick_device, pick_p
 from equidiff_cli.interrupt import Interrupted, deferred
 from equidiff_cli.invariants import Finished, Invariance, sample
 from equidiff_cli.memory import Memory
-from equidiff_cli.parts import bring, build_target
+from equidiff_cli.parts import bring, build_target, prior_weights, target_weights
 from equidiff_cli.persistence import Persistence
 from equidiff_cli.plan import Plan, settle
 from equidiff_cli.prior.prior import sample_seed
@@ -57,7 +57,7 @@ def prepare(config, directory):
         prior.network.velocity = torch.compile(prior.network.velocity)
 
     run = RunDir(directory, medium)
-    weights = prior.weights | {file.name: sha256(file) for file in target.files}
+    weights = prior_weights(prior) | target_weights(target)
     facts = configuration.flat(config) | {"device": str(device), "precision": precision}
     facts.pop("query")  # what it shows counts, not where it is
     facts |= medium.identify(picture) | {"weights (SHA-256)": weights}
@@ -85,11 +85,12 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
     seeds = [(i, sample_seed(config.seed, i)) for i in range(config.samples)]
     saved, asked = run.load_state(), [config.batch, config.checkpoint]
     if saved and saved[1]["asked"] == asked:
-        plan = Plan(**saved[1]["plan"])
+        plan, size = Plan(**saved[1]["plan"]), saved[1]["size"]
     else:
         plan = settle(*asked, len(seeds), prior, invariance)
+        size = plan.batch
     memory = Memory(prior, plan)
-    slots = Slots(seeds, plan.batch, prior.device)
+    slots = Slots(seeds, size, prior.device)
     if saved:
         slots.restore(*saved)
     progress = Progress(config.samples, config.budget.steps, config.budget.threshold, done=run.records())
@@ -124,7 +125,9 @@ def work(config, run, picture, prior, target, invariance, optimizer, about):
             if signals:
                 persistence.save()
                 raise Interrupted(signals[0], run.path)
-    finish(run, about | {"memory": str(memory.plan)}, spread, invariance, persistence.seconds, prior.device)
+        finish(run, about | {"memory": str(memory.plan)}, spread, invariance, persistence.seconds, prior.device)
+    if signals:  # while the last files were written; in a sweep there may be more to do
+        raise Interrupted(signals[0], run.path)
     progress.say(f"{progress.counts()}; pictures in {run.samples}, side by side in {run.path / 'grid.png'}")
 
 

@@ -11,7 +11,7 @@ from equidiff_cli.device import pick_precision
 from equidiff_cli.evaluation.cache import cached
 from equidiff_cli.evaluation.null import log_likelihoods, unguided
 from equidiff_cli.evaluation.real import pictures_of
-from equidiff_cli.parts import bring, build_target
+from equidiff_cli.parts import bring, build_target, prior_weights, target_weights
 from equidiff_cli.prior.weights import sha256
 from equidiff_cli.target import CIFAR10
 
@@ -36,7 +36,7 @@ class Models:
         query = run.query.to(self.device)
         bring(run.config, log.info)
         target = self.target(run.config, query)
-        self.same(run, {file.name: self.hash(file) for file in target.files})
+        self.same(run, target_weights(target, self.hash))
         asked = run.summary.get("precision", run.config.precision)  # auto may be another on another device
         key = _key(run.config.prior) + asked
         if key != self.prior_key:
@@ -45,7 +45,7 @@ class Models:
             self.facts = {"prior": json.loads(_key(run.config.prior)), "weights": self.prior.weights}
             self.facts |= {"precision": precision}
             self.prior_key, self.null = key, None
-        self.same(run, self.prior.weights)
+        self.same(run, prior_weights(self.prior))
         return self.prior, target
 
     def target(self, config, query):

@@ -32,7 +32,7 @@ class Run:
         pictures: (N, 3, H, W) in [0, 1], one a record.
         latents: `z_start` and `z`, (N, C, H, W) each, one a record; None where they are gone.
         summary: of `summary.json`, empty for a run that is not finished.
-        weights: SHA-256 of every file of weights that the run used, by file name.
+        weights: SHA-256 of every file of weights that the run used, by part and file name, see `parts.py`.
         nonfinite: how many finished samples were not finite, and so are no pictures.
         evaluations: of the velocity network, by all finished samples.
     """

@@ -7,13 +7,13 @@ time of the file it was made from, and carries that file's SHA-256, so neither i
 import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 
 import torch
 from huggingface_hub import constants
 from safetensors import safe_open
 
+from equidiff_cli.files import whole
 from equidiff_cli.prior.weights import load, read, sha256
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def load_converted(build, file, key, rename=lambda state: state, ignore=()):
     """
     file = Path(file).resolve()
     copy = copy_of(file)
-    if not copy.exists():
+    if not (kept := kept_in(copy)):
         module = load(build, rename(read(file, key)), key, file, ignore)
         digest = sha256(file)
         with open(file, "rb") as opened:
@@ -40,11 +40,24 @@ def load_converted(build, file, key, rename=lambda state: state, ignore=()):
             keep(module.state_dict(), copy, {"sha256": digest, "source": str(file)})
         except OSError as error:
             log.warning("%s: no copy for the next start (%s)", copy, error.strerror or error)
+        if not (kept := kept_in(copy)):
             return module, digest
         del module  # the first start reads the copy too, so that every start computes with the same memory layout
-    state = read(copy, key)
-    with safe_open(copy, framework="pt") as opened:
-        return load(build, state, key, file), opened.metadata()["sha256"]
+    state, digest = kept
+    return load(build, state, key, file), digest
+
+
+def kept_in(copy):
+    """(tensors by name, SHA-256 of the file they are from) of a copy; None if there is none, or a damaged one."""
+    if not copy.exists():
+        return None
+    try:
+        state = read(copy, "copy")
+        with safe_open(copy, framework="pt") as opened:
+            return state, opened.metadata()["sha256"]
+    except (ValueError, TypeError, KeyError):  # the last two: of a header without the hash
+        log.warning("%s: is damaged, made again", copy)
+        return None
 
 
 def copy_of(file):
@@ -71,15 +84,10 @@ def keep(state, copy, about):
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % 64)  # data begins at a multiple of 64
     copy.parent.mkdir(parents=True, exist_ok=True)
-    beside = copy.with_name(f".{os.getpid()}-{copy.name}")
-    try:
-        with open(beside, "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for tensor in state.values():
-                file.write(tensor.contiguous().numpy().data)
-        os.replace(beside, copy)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole(copy) as beside, open(beside, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in state.values():
+            file.write(tensor.contiguous().numpy().data)
     for other in copy.parent.glob(f"{copy.name.split('-')[0]}-*.safetensors"):
         if other != copy:
             other.unlink()

@@ -57,7 +57,7 @@ def published(*, name, architecture, autoencoder, latent_multiplier, solver, ste
     )
     hashes = (network_hash, decoder_hash, *map(weights.sha256, stats_file))
     prior.name = name
-    prior.weights = {file.name: digest for file, digest in zip(found, hashes, strict=True)}
+    prior.weights = {f"{part}/{file.name}": digest for part, file, digest in zip(PARTS, found, hashes, strict=False)}
     return prior
 
 

@@ -54,8 +54,8 @@ def _table(columns, runs, links, cells):
 def _setting(value, key):
     if value is None:
         return Cell(None, "–")
-    text = words.short(value)
-    return Cell(_sortable(value), text.rpartition(".")[2] if key.endswith("._target_") else text)
+    text = words.short(key, value)
+    return Cell(value if isinstance(value, (int, float)) and not isinstance(value, bool) else text, text)
 
 
 def _results(run):
@@ -91,7 +91,3 @@ def _measured(run, metrics):
 
 def _title(metric):
     return f"{metric['title']} ({metric['unit']})" if metric.get("unit") else metric["title"]
-
-
-def _sortable(value):
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else words.short(value)

@@ -1,7 +1,6 @@
 """Runs in words: numbers, the question a run asks, what came of it, what differs between runs, how to repeat one."""
 
 import math
-import re
 import shlex
 from statistics import median
 
@@ -147,13 +146,13 @@ def differing(runs):
 
 def label(run, keys, most=2):
     """The name of a run, with what sets it apart if that is short."""
-    words = [f"{key}={short(run.settings.get(key))}" for key in keys if key not in SILENT]
+    words = [f"{key}={short(key, run.settings.get(key))}" for key in keys if key not in SILENT]
     return f"{run.name}: {', '.join(words)}" if 0 < len(words) <= most else run.name
 
 
-def short(value):
-    """A setting in a few letters: of a dotted name such as `equidiff_cli.lowpass.Gaussian` the last part."""
-    return str(value).rpartition(".")[2] if re.fullmatch(r"[\w.]+\.[A-Za-z]\w*", str(value)) else setting(value)
+def short(key, value):
+    """A setting in a few letters: of a `_target_`, such as `equidiff_cli.lowpass.Gaussian`, the last part."""
+    return setting(value).rpartition(".")[2] if key.endswith("_target_") else setting(value)
 
 
 def command(run):

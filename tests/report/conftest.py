@@ -91,7 +91,7 @@ class MakeRun:
             "query": facts["query"],
             "device": "cpu",
             "precision": "fp32",
-            "weights": {"smallconv.safetensors": "ab" * 32},
+            "weights": {"target/smallconv.safetensors": "ab" * 32},
             "counts": {status: sum(r["status"] == status for r in records) for status in STATUSES},
             "wall_seconds": 12.0,
             "null_spread": NULL_VARIANCE,

@@ -50,6 +50,19 @@ def test_what_differs_names_a_run(make_run):
     assert differing(runs[:1]) == []
 
 
+@pytest.mark.parametrize(
+    ("key", "values", "shown"),
+    [
+        ("objective.layer", ("layer2.0.conv1", "layer3.0.conv1"), ("layer2.0.conv1", "layer3.0.conv1")),
+        ("target.weights", ("a.pth", "b.pth"), ("a.pth", "b.pth")),
+        ("filter._target_", ("equidiff_cli.lowpass.Ideal", "my.Box"), ("Ideal", "Box")),
+    ],
+)
+def test_only_names_of_code_are_shortened(make_run, key, values, shown):
+    runs = [read(make_run(str(i), **{key: value}), str(i)) for i, value in enumerate(values)]
+    assert [label(run, [key]) for run in runs] == [f"{i}: {key}={text}" for i, text in enumerate(shown)]
+
+
 @pytest.mark.parametrize("query", ["a b.png", "it's", '"quoted"', "$HOME", "`id`", "<script>"])
 def test_the_command_comes_back_through_a_shell(make_run, query):
     run = read(make_run("run", overrides=[f'query="{query}"', "filter=ideal"]), "run")
