@@ -165,10 +165,13 @@ def run_one(command, config, directory, sweep, note=None, runs=None):
     place = Place(directory) if command == "run" else None
     try:
         work = prepare(config, directory) if runs is None else prepare(config, directory, runs)
-    except Exception as error:
+    except BaseException as error:
+        stopped = not isinstance(error, Exception)
         wrong = isinstance(error, (ValueError, OSError)) and not isinstance(error, ConnectionError)
         if place and not place.begun:  # else it is the directory of an earlier run, or of another process
-            place.clear() if wrong and not sweep else place.record(config)
+            place.clear() if stopped or (wrong and not sweep) else place.record(config)
+        if stopped:
+            raise
         if wrong:
             raise WrongRequest(unwritable(error, command) if isinstance(error, OSError) else str(error)) from error
         if isinstance(error, ConnectionError):
@@ -179,7 +182,8 @@ def run_one(command, config, directory, sweep, note=None, runs=None):
     if note:
         say(note)
     try:
-        for path in work() or [directory]:
+        made = work()
+        for path in [directory] if made is None else made:
             print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
     except WrongRequest:
         if place and not sweep:

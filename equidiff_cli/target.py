@@ -219,7 +219,7 @@ def _installed_lite0():
 
 
 def adopt(made, query):
-    """What a user's `target._target_` returned as a `Target`: one already, or a module.
+    """What a user's `target._target_` returned as a `Target`: one already, what has the same attributes, or a module.
 
     A module maps pictures (N, 3, H, W) in [0, 1] to logits (N, classes), its preprocessing included; its attribute
     `classes`, if it has one, names them.
@@ -227,16 +227,19 @@ def adopt(made, query):
     Args:
         query: the query (1, 3, H, W), to see how many classes there are.
     """
-    if isinstance(made, Target):
-        if made.channels != query.shape[1]:
-            raise ValueError(
-                f"target={made.name}: takes {made.channels} channels, but the prior makes {query.shape[1]} (pictures"
-                " have 3, points of the plane 2); prior=circles and target=circles go together"
-            )
+    if isinstance(made, Target) and made.channels != query.shape[1]:
+        raise ValueError(
+            f"target={made.name}: takes {made.channels} channels, but the prior makes {query.shape[1]} (pictures"
+            " have 3, points of the plane 2); prior=circles and target=circles go together"
+        )
+    if callable(made) and all(hasattr(made, name) for name in ("model", "name", "files")):
         return made
     name = type(made).__name__
     if not isinstance(made, torch.nn.Module):
-        raise ValueError(f"target._target_: returned a {name}; must return a torch.nn.Module or an equidiff Target")
+        raise ValueError(
+            f"target._target_: returned a {name}; must return a torch.nn.Module or an equidiff Target, or what can be"
+            " called like one and has model, name and files"
+        )
     made = made.requires_grad_(False).eval().to(query.device)
     with torch.no_grad():
         logits = made(query)

@@ -300,6 +300,31 @@ def test_what_breaks_in_one_run_does_not_stop_the_others(folder, tmp_path, monke
     assert (runs[1] / "evaluation.json").exists() and not (runs[0] / "evaluation.json").exists()
 
 
+def test_a_directory_that_cannot_be_written_to_is_known_before_anything_is_measured(folder, tmp_path, monkeypatch):
+    run = copied(folder / "run", tmp_path / "run")
+    monkeypatch.setattr(command.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(command, "read", pytest.fail)
+    with pytest.raises(WrongRequest, match=r"run: cannot be written to, so evaluation\.json would be lost$"):
+        evaluate(run)
+
+
+def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch, caplog):
+    run = copied(folder / "run", tmp_path / "run")
+    monkeypatch.setattr(command, "evaluate", lambda case: {})
+    monkeypatch.setattr("equidiff_cli.files.os.fsync", lambda file: os.open(os.devnull + "/none", 0))
+    with pytest.raises(Failed, match=r"run: .*Not a directory$"):
+        evaluate(run)
+    assert "Traceback" not in caplog.text
+
+
+def test_a_run_without_its_summary_still_has_its_noise(folder, tmp_path):
+    run = copied(folder / "run", tmp_path / "run")
+    (run / "summary.json").unlink()
+    found = command.read(run)
+    assert not any("latents" in warning for warning in found.warnings)
+    assert torch.equal(found.latents["z"], load_file(run / "latents.safetensors")["z"])
+
+
 def test_a_sweep_gets_one_table(folder, tmp_path):
     sweep = tmp_path / "sweep"
     for i in range(2):

@@ -45,6 +45,11 @@ def test_brings_says_and_checks(fetch, hub, tmp_path):
     assert "is damaged, its hash is another; remove it and fetch again" in damaged.stderr.splitlines()[-1]
 
 
+def test_nothing_to_bring_prints_no_file(fetch):
+    done = fetch("prior=embedded", "target=smallresnet")
+    assert done.returncode == 0 and done.stdout == "" and "come with the package" in done.stderr
+
+
 def test_what_arrives_damaged_is_exit_1(fetch, hub):
     hub.files, hub.spoil = {f"{REPO}/model.safetensors": b"classifier"}, lambda content: b"X" + content[1:]
     done = fetch(*TARGET)

@@ -162,7 +162,7 @@ def test_your_own_network():
     assert adopt(named, query).class_index("objective.label", "green") == 1
     assert adopt(target, query) is target
     for made, message in (
-        ("text", "returned a str; must return a torch.nn.Module or an equidiff Target"),
+        ("text", "returned a str; must return a torch.nn.Module or an equidiff Target, or what can be called like one"),
         (torch.nn.Identity(), r"Identity must map pictures \(N, 3, H, W\) in \[0, 1\] to logits"),
     ):
         with pytest.raises(ValueError, match=f"target._target_: {message}"):

@@ -49,6 +49,19 @@ def test_a_process_that_comes_second_leaves_the_first_ones_directory(tmp_path, m
     assert {path.name for path in tmp_path.iterdir()} == {".state", "run.log"}
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, cli.Terminated])
+@pytest.mark.parametrize("sweep", [True, False])
+def test_a_run_that_is_stopped_while_it_loads_leaves_nothing(tmp_path, monkeypatch, stop, sweep):
+    def stopped(config, directory):
+        raise stop
+
+    monkeypatch.setattr(run, "prepare", stopped)
+    (tmp_path / "day/run").mkdir(parents=True)
+    with pytest.raises(stop):
+        cli.run_one("run", None, tmp_path / "day/run", sweep=sweep)
+    assert not (tmp_path / "day").exists()
+
+
 def test_the_record_says_what_was_asked(equidiff, tmp_path):
     assert equidiff("run", *QUICK, "filter=ideal", "hydra.run.dir=done").returncode == 0
     config, hydra, overrides = (

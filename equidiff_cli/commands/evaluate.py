@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -94,6 +95,8 @@ def work(config, given, device):
     broken, rows = [], {}
     for count, path in enumerate(jobs, 1):
         try:
+            if not os.access(path, os.W_OK):
+                raise ValueError(f"{path}: cannot be written to, so {EVALUATION} would be lost")
             run = read(path)
             progress = f"{path}: {len(run.records)} samples, run {count} of {len(jobs)}"
             console.print(progress, highlight=False, markup=False, soft_wrap=True)
@@ -102,6 +105,9 @@ def work(config, given, device):
                 beside.write_text(json.dumps(evaluation, indent=1, allow_nan=False) + "\n")
         except (ValueError, ConnectionError) as error:
             wrong.append(str(error))
+            continue
+        except OSError as error:
+            broken.append(f"{path}: {error.filename or ''} {error.strerror or error}")
             continue
         except Exception as error:  # the other runs are not to suffer from it
             log.exception("%s", path)

@@ -109,7 +109,7 @@ def likelihood(section, case, gone):
         average = bits.mean(0)
         section.column(
             "bits",
-            "log-likelihood",
+            "negative log-likelihood",
             [*average.tolist(), *[None] * (section.samples - len(average))],
             unit="bits per dimension",
             about="-log2 p(z) / d; lower is more likely",

@@ -86,7 +86,7 @@ def read(path):
     if not usable:
         gone = f": {len(missing)} pictures are {' or '.join(sorted({m['why'] for m in missing}))}" if missing else ""
         raise ValueError(f"{path}: there is no finished sample to evaluate{gone}")
-    latents = _latents(directory, bool(summary), records, usable)
+    latents = _latents(directory, records, usable)
     weights = summary.get("weights") or facts.get(WEIGHT_HASHES) or {}
     run = Run(
         path,
@@ -144,12 +144,12 @@ def _picture(path, record, shape):
     return (picture, None) if picture.shape == shape else (None, "replaced")
 
 
-def _latents(directory, finished, records, usable):
-    """`z_start` and `z` of the usable samples; a finished run has all `records` in the rows of one file."""
+def _latents(directory, records, usable):
+    """`z_start` and `z` of the usable samples; a run that came to its end has all `records` in the rows of one file."""
     everything, wanted = ([record["index"] for record in some] for some in (records, usable))
     file = directory.path / "latents.safetensors"
     try:
-        if not finished:
+        if not file.exists():
             parts = [load_file(directory.state / f"{index}.safetensors") for index in wanted]
             return {name: torch.stack([part[name] for part in parts]) for name in ("z_start", "z")}
         rows = [everything.index(index) for index in wanted]

@@ -84,7 +84,7 @@ def read(path, name):
         hydra=(_yaml(path / ".hydra" / "hydra.yaml") or {}).get("hydra") or {},
         missing={entry["file"]: entry["why"] for entry in (evaluation or {}).get("missing", [])},
     )
-    if not run.finished and not (path / ".state").exists():
+    if not (run.finished or run.records or (path / ".state").exists()):
         run.failure = _last_line(path / "run.log")
     for record in run.records:
         if why := _not_the_measured(path, record):

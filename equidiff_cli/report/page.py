@@ -79,9 +79,15 @@ class Figures:
 
 def title(runs):
     """The page's name: the question if all runs ask the same, else how many there are."""
-    if len({words.asks(run) for run in runs}) > 1:
+    if len(kinds(runs)) > 1:
         return f"{len(runs)} runs that hold different things"
     return words.question(next((run for run in runs if run.finished), runs[0]))  # its words are the exact ones
+
+
+def kinds(runs):
+    """(target, objective, query) of every question that is asked; runs that failed at once do not count."""
+    begun = [run for run in runs if not run.failure]
+    return list({words.asks(run): (words.target(run), words.held(run), words.query(run)) for run in begun}.values())
 
 
 def section(run, i, most, most_rows, budget):
@@ -103,7 +109,7 @@ def section(run, i, most, most_rows, budget):
         "cards": cards,
         "pixels": next((card.picture for card in cards if card.picture), None),
         "left_out": len(rows) - len(cards) if cards else 0,
-        "drawing": None if cards else drawing(run.path / "grid.png"),
+        "drawing": None if run.pictured else drawing(run.path / "grid.png"),
         "columns": shown,
         "unit": next((unit for _, unit in (error(run, record) for record in run.records) if unit), ""),
         "rows": rows[:most_rows],
@@ -124,13 +130,17 @@ def section(run, i, most, most_rows, budget):
 
 def warnings(run):
     """Sentences on what is not as it should be."""
-    found = list((run.evaluation or {}).get("warnings", []))
+    evaluation = run.evaluation or {}
+    old = run.finished and not evaluation.get("complete", True)
+    found = [] if old else list(evaluation.get("warnings", []))
     if not run.finished and not run.failure:
         done = f"{len(run.records)} of {run.wanted} samples are finished"
         found.append(f"This run was not finished when the page was made: {done}. Make the page again later.")
-    evaluated = {entry["index"] for entry in (run.evaluation or {}).get("per_sample", [])}
+    elif len(run.records) < run.wanted and not run.failure:
+        found.append(f"samples.jsonl is damaged: it holds {len(run.records)} of {run.wanted} samples.")
+    evaluated = {entry["index"] for entry in evaluation.get("per_sample", [])}
     usable = [r["index"] for r in run.records if r["status"] != "nonfinite" and r["file"] not in run.missing]
-    if run.evaluation and not evaluated.issuperset(usable):
+    if old or (evaluation and not evaluated.issuperset(usable)):
         found.append("The evaluation is older than the run: it lacks samples. Evaluate the run again.")
     if run.missing:
         files = ", ".join(f"{file} ({why})" for file, why in sorted(run.missing.items()))
@@ -143,13 +153,13 @@ def overview(runs, names, keys):
     links = {i: f"#run-{i}" for i in range(MOST_SECTIONS)}
     asking = [key for key in keys if key not in words.SILENT]
     sweep = comparisons.against(runs, asking[0]) if len(asking) == 1 else None
-    kinds = {words.asks(run): (words.target(run), words.held(run), words.query(run)) for run in runs}
+    different = kinds(runs)
     return {
         "outcomes": outcomes(runs, keys, links),
         "measured": measured(runs, links),
         "left": keys[MOST_KEYS:],
         "plots": ([sweep] if sweep else []) + comparisons.compared(runs, names),
-        "different": list(kinds.values()) if len(kinds) > 1 else [],
+        "different": different if len(different) > 1 else [],
         "finished": sum(run.finished for run in runs),
         "samples": sum(len(run.records) for run in runs),
     }

@@ -139,9 +139,14 @@ def median_error(run):
 def differing(runs):
     """The dotted settings in which runs differ, in the order of the runs; what asks no other question comes last."""
     keys = list(dict.fromkeys(key for run in runs for key in run.settings))
-    keys = [key for key in keys if len({repr(run.settings.get(key)) for run in runs}) > 1]
+    keys = [key for key in keys if len({repr(run.settings.get(key)) for run in runs if _settled(run, key)}) > 1]
     keys = [key for key in keys if not key.endswith(("SHA-256)", "pixels)"))]
     return sorted(keys, key=lambda key: key in SILENT)
+
+
+def _settled(run, key):
+    """Whether a setting is what counted: a run that failed before it began has some as they were given, others not."""
+    return not run.failure or (key in run.settings and key not in ("query", "device", "precision"))
 
 
 def label(run, keys, most=2):

@@ -5,7 +5,9 @@ import json
 import re
 
 import pytest
+import yaml
 
+from equidiff_cli.report import words
 from equidiff_cli.report.data import read
 from equidiff_cli.report.page import MOST_BYTES, MOST_SECTIONS, render
 
@@ -56,8 +58,8 @@ def test_every_sample_is_there_with_status_error_and_picture(make_run):
         assert card["data-status"] == record["status"]
         assert float(card["data-error"]) == pytest.approx(abs(record["objective_saved"] - 3.5) / 2)
     assert len([image for image in page.all("img") if image["alt"].startswith("sample ")]) == 5
-    for words in ("Which pictures can smallconv not tell", "logit of cat", "has not been evaluated", "threshold 0.01"):
-        assert words in page.text, words
+    for text in ("Which pictures can smallconv not tell", "logit of cat", "has not been evaluated", "threshold 0.01"):
+        assert text in page.text, text
 
 
 def test_ids_are_unique_and_every_link_inside_has_a_target(make_run, evaluated):
@@ -75,8 +77,8 @@ def test_every_metric_stands_beside_its_null_or_says_why_not(make_run, evaluated
     for metric in json.loads((path / "evaluation.json").read_text())["metrics"]:
         assert metric["title"] in page.text
         assert metric.get("reason", "") in page.text and metric.get("null_reason", "") in page.text
-    for words in ("0.0123 null spreads", "0.00500 to 0.0200, 95 % bootstrap", "1.03", "effective samples", "Friedman"):
-        assert words in re.sub(r"\s+", " ", page.text), words
+    for text in ("0.0123 null spreads", "0.00500 to 0.0200, 95 % bootstrap", "1.03", "effective samples", "Friedman"):
+        assert text in re.sub(r"\s+", " ", page.text), text
     assert "error after JPEG 90 (null spreads)" in page.text
 
 
@@ -129,6 +131,35 @@ def test_an_evaluation_older_than_the_run_is_said(make_run, evaluated):
     path = make_run("run", samples=3)
     assert "lacks samples" not in page_of(evaluated(path)).text
     assert "lacks samples" in page_of(evaluated(path, per_sample=[{"index": 0}])).text
+    early = page_of(evaluated(path, complete=False, warnings=["the run is not finished"])).text
+    assert "lacks samples" in early and "the run is not finished" not in early
+
+
+def test_copies_that_lack_a_file_are_not_called_what_they_are_not(make_run):
+    path = make_run("run", samples=3)
+    lines = (path / "samples.jsonl").read_text().splitlines(keepends=True)
+    (path / "samples.jsonl").write_text("".join(lines[:2]))
+    assert "samples.jsonl is damaged: it holds 2 of 3 samples." in page_of(path).text
+    (path / "samples.jsonl").unlink()
+    assert "are not pictures" not in page_of(path).text
+    other = make_run("other", samples=3)
+    (other / "summary.json").unlink()
+    text = page_of(other).text
+    assert "left no samples" not in text and "The run is not finished: 3 of 3 samples are." in text
+
+
+def test_a_job_that_failed_changes_nothing_in_the_table_of_the_others(make_run):
+    sweep = make_run.sweep("sweep", "filter.cutoff", [0.2, 0.3, 0.4])
+    failed = sweep / "3"
+    (failed / ".hydra").mkdir(parents=True)
+    given = {"query": "cat", "device": "auto", "precision": "auto", "filter": {"cutoff": -1}}
+    (failed / ".hydra/config.yaml").write_text(yaml.safe_dump(given))
+    (failed / "run.log").write_text("filter.cutoff=-1: must be a number")
+    alone, with_failed = ([read(sweep / str(i), str(i)) for i in range(count)] for count in (3, 4))
+    assert words.differing(with_failed) == words.differing(alone) == ["filter.cutoff"]
+    page = page_of(*(sweep / str(i) for i in range(4)))
+    assert "hold different things" not in page.text and "Error against filter.cutoff" in page.text
+    assert "filter.cutoff=-1: must be a number" in page.text
 
 
 def test_runs_of_different_targets_are_said_to_be(make_run):
