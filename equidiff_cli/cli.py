@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -99,10 +100,12 @@ def execute(command, arguments):
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         failures.append((2, explain(error, configs(), arguments)))
     except OSError as error:
-        failures.append((2, unwritable(error, command)))
+        failures.append((2, unwritable(error, command) if error.errno else explain(error, configs(), arguments)))
     except (Interrupted, KeyboardInterrupt, Terminated) as error:
-        number = getattr(error, "number", signal.SIGINT)
-        failures.append((128 + number, str(error) or "interrupted"))
+        number, again = getattr(error, "number", signal.SIGINT), getattr(error, "again", None)
+        said = str(error) or "interrupted"
+        goes_on = f"; the same command with {again} goes on" if again else ""
+        failures.append((128 + number, said + goes_on))
     for _, message in failures:
         say(message)
     return max((code for code, _ in failures), default=0)
@@ -139,7 +142,7 @@ def job_of(command, failures, runs=None):
         note = f"prior=auto: {choices['prior/choice@prior']}" if choices.get("prior") == "auto" else None
         try:
             run_one(command, config, directory, sweep=sweep, note=note, runs=runs)
-        except Interrupted as error:
+        except (Interrupted, KeyboardInterrupt, Terminated) as error:
             if sweep:
                 error.again = f"hydra.sweep.dir={HydraConfig.get().sweep.dir}"
             raise
@@ -169,7 +172,8 @@ def run_one(command, config, directory, sweep, note=None, runs=None):
         stopped = not isinstance(error, Exception)
         wrong = isinstance(error, (ValueError, OSError)) and not isinstance(error, ConnectionError)
         if place and not place.begun:  # else it is the directory of an earlier run, or of another process
-            place.clear() if stopped or (wrong and not sweep) else place.record(config)
+            with suppress(OSError):
+                place.clear() if stopped or (wrong and not sweep) else place.record(config)
         if stopped:
             raise
         if wrong:
@@ -177,17 +181,17 @@ def run_one(command, config, directory, sweep, note=None, runs=None):
         if isinstance(error, ConnectionError):
             raise Failed(str(error)) from error
         raise unexpected(error, command, directory) from error
-    if place and not place.finished:
-        place.record(config)
     if note:
         say(note)
     try:
+        if place and not place.finished:
+            place.record(config)
         made = work()
         for path in [directory] if made is None else made:
             print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
     except WrongRequest:
-        if place and not sweep:
-            place.clear()
+        if place:
+            place.release() if sweep or not place.empty else place.clear()
         raise
     except Failed:
         raise

@@ -24,9 +24,9 @@ def whole(path):
         beside.unlink(missing_ok=True)
 
 
-def halves(folder):
-    """What `whole` was writing in a folder, or a folder in it, when its process was killed."""
-    return list(Path(folder).rglob(".*.part.*"))
+def halves(folder, stem="*"):
+    """What `whole` was writing in a folder, for a file of this name without suffix, when its process was killed."""
+    return [file for file in Path(folder).glob(f".{stem}.[0-9]*.part.*") if file.is_file()]
 
 
 def flush(path):

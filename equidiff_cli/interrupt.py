@@ -12,12 +12,8 @@ class Interrupted(BaseException):
     """
 
     def __init__(self, number, path):
-        super().__init__(number, path)
+        super().__init__(f"interrupted by {signal.Signals(number).name}, state saved")
         self.number, self.again = number, f"hydra.run.dir={path}"
-
-    def __str__(self):
-        name = signal.Signals(self.number).name
-        return f"interrupted by {name}, state saved; the same command with {self.again} goes on"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
-from yaml import MarkedYAMLError, safe_load
+from yaml import MarkedYAMLError, YAMLError, safe_load
 
 from equidiff_cli.checks import choices
 
@@ -61,7 +61,7 @@ def _unreadable(arguments):
         for file in (Path(folder, group, f"{option}.yaml") for folder in folders):
             try:
                 OmegaConf.load(file) if file.is_file() else None
-            except (OmegaConfBaseException, ValueError):
+            except (OmegaConfBaseException, YAMLError, OSError, ValueError):
                 return os.path.relpath(file)
     return None
 

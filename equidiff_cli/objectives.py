@@ -143,4 +143,5 @@ def channels_last(target, x, layer):
     values = target.activations(x, layer)
     if not isinstance(values, torch.Tensor) or values.ndim not in (2, 3, 4) or len(values) != len(x):
         raise ValueError(f"objective.layer={layer}: its output is not a map, a sequence or a vector of numbers")
-    return values if values.ndim < 4 or target.channel_axis(layer, values.shape) == -1 else values.movedim(1, -1)
+    axis = getattr(target, "channel_axis", lambda layer, shape: 1)  # a user's own target may go without
+    return values if values.ndim < 4 or axis(layer, values.shape) == -1 else values.movedim(1, -1)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -44,10 +45,16 @@ class Place:
     def clear(self):
         """Remove the directory, and folders above it that are empty then, if all in it is of this process."""
         logging.shutdown()
-        if not self.empty or not {path.name for path in self.path.iterdir()} <= OURS:
-            return
-        for path in self.path.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for folder in (self.path, *self.path.parents[:2]):
-            if folder != Path.cwd() and not any(folder.iterdir()):
-                folder.rmdir()
+        with suppress(OSError):  # a link, or another process at the same: what is wrong with the request matters more
+            if not self.empty or not {path.name for path in self.path.iterdir()} <= OURS:
+                return
+            for path in self.path.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            for folder in (self.path, *self.path.parents[:2]):
+                if folder != Path.cwd():
+                    folder.rmdir()  # fails where it is not empty
+
+    def release(self):
+        """Let a corrected request have the directory, if nothing of the run was saved yet."""
+        if not (self.path / ".state" / "state.safetensors").exists():
+            shutil.rmtree(self.path / ".state", ignore_errors=True)

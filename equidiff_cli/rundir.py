@@ -140,8 +140,10 @@ class RunDir:
 
     def load_state(self):
         """(tensors, facts) of the last saved state, or None; what was written after it or halfway is taken back."""
-        for file in halves(self.path):
-            file.unlink()
+        places = [(self.path, stem) for stem in ("query", "grid", "latents", "summary")]
+        for folder, stem in (*places, (self.samples, "*"), (self.path / ".hydra", "*")):
+            for file in halves(folder, stem):
+                file.unlink(missing_ok=True)
         file = self.state / "state.safetensors"
         facts = {"lengths": {self.lines.name: 0, self.losses.name: 0}}
         if file.exists():

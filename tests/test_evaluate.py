@@ -369,6 +369,7 @@ def test_real_pictures_and_other_heldout_networks(folder, tmp_path):
         ("null_samples=1", "null_samples=1: must be a whole number at least 16"),
         ("tolerances=[0]", "tolerances=0"),
         ("cutoffs=[1.5]", "cutoffs=1.5"),
+        ("cutoffs=[1e-9]", "cutoffs=1e-09: must be a number at least 1e-06"),
         ("cutoffs=[]", r"cutoffs=\[\]"),
         ("jpeg=[100]", "jpeg=100"),
         ("heldout=[resnet]", "heldout=resnet: .*resnet50"),

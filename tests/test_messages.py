@@ -21,6 +21,7 @@ OWN = {  # files of a user's own
     "experiment/bare.yaml": "samples: 3\n",
     "experiment/unfinished.yaml": "# @package _global_\nbatch: ${\n",
     "experiment/list.yaml": "- samples\n",
+    "experiment/number.yaml": "3\n",
     "filter/tab.yaml": "_target_: a.b\n\tcutoff: 0.5\n",
 }
 WRONG = {
@@ -67,6 +68,7 @@ WRONG = {
     " hydra, objective, optimizer, prior, target",
     "experiment=bare": "experiment=bare: must hold keys, and begin with the line # @package _global_",
     "experiment=list": "experiment=list: must hold keys, and begin with the line # @package _global_",
+    "experiment=number": "conf/experiment/number.yaml: Invalid loaded object type: int",
     "experiment=open": "conf/experiment/open.yaml, line 2: not understood as YAML: expected the node content, but found"
     " '<stream end>'",
     "filter=tab": "conf/filter/tab.yaml, line 2: not understood as YAML: found character '\\t' that cannot start any"
@@ -97,7 +99,7 @@ def said(command, own, *words):
     words = [f"hydra.searchpath=[file://{own}]", *words]
     with (
         initialize_config_dir(str(configs()), version_base="1.3"),
-        pytest.raises((HydraException, OmegaConfBaseException, YAMLError, ValueError)) as caught,
+        pytest.raises((HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError)) as caught,
     ):
         compose(command, overrides=words)
     return explain(caught.value, configs(), words)
@@ -140,6 +142,8 @@ def test_a_file_from_a_folder_that_a_flag_names(own, flag):
     said_of = explain(ValueError("odd"), configs(), ["filter=ideal", *flag, "experiment=latin"])
     assert said_of == "conf/experiment/latin.yaml: odd"
     assert explain(ValueError("odd"), configs(), [*flag, "experiment=key"]) == "odd"  # that file can be read
+    both = explain(ValueError("odd"), configs(), [*flag, "filter=tab", "experiment=latin"])
+    assert both == "conf/filter/tab.yaml: odd", "the first of two, of whatever kind"
 
 
 def test_in_a_sweep_the_one_value_that_is_wrong_is_named(own):

@@ -1,5 +1,6 @@
 """The output directory: what a refused request leaves of it, and what is recorded in it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from equidiff_cli import cli
-from equidiff_cli.checks import WrongRequest
+from equidiff_cli.checks import Failed, WrongRequest
 from equidiff_cli.commands import run
 
 QUICK = ("samples=1", "budget.steps=2", "prior.steps=1", "null_samples=4")
@@ -49,6 +50,16 @@ def test_a_process_that_comes_second_leaves_the_first_ones_directory(tmp_path, m
     assert {path.name for path in tmp_path.iterdir()} == {".state", "run.log"}
 
 
+def test_a_disk_that_is_full_when_the_record_is_written_is_no_wrong_request(tmp_path, monkeypatch):
+    def full(place, config):
+        raise OSError(errno.ENOSPC, "No space left on device", "config.yaml")
+
+    monkeypatch.setattr(run, "prepare", lambda config, directory: pytest.fail)
+    monkeypatch.setattr("equidiff_cli.place.Place.record", full)
+    with pytest.raises(Failed, match=r"^config\.yaml: No space left on device"):
+        cli.run_one("run", None, tmp_path, sweep=False)
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, cli.Terminated])
 @pytest.mark.parametrize("sweep", [True, False])
 def test_a_run_that_is_stopped_while_it_loads_leaves_nothing(tmp_path, monkeypatch, stop, sweep):
@@ -84,6 +95,37 @@ def test_a_sweep_keeps_the_record_of_its_runs_and_of_refused_jobs(equidiff, tmp_
     assert refused.returncode == 2 and "was begun with cat" in refused.stderr
     after = contents(tmp_path / "sweep/0")
     assert {path: after[path] for path in before} == before, "only a line in the log is new"
+
+
+def test_a_request_that_is_refused_late_may_be_corrected(equidiff, tmp_path):
+    """The spread of an objective is known only when samples are drawn."""
+    (tmp_path / "mine.py").write_text("def zero(target, query):\n    return lambda x: x[:, :1, 0, 0] * 0\n")
+    own = ("objective=function", "objective._target_=mine.zero", *QUICK)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/mine.txt").touch()
+    for place in (["-m", "seed=1", "hydra.sweep.dir=sweep"], ["hydra.run.dir=notes"]):
+        refused = equidiff("run", *place, *own)
+        assert refused.returncode == 2 and "give a number" in refused.stderr
+        done = equidiff("run", *place, *own, "loss_scale=1")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "notes/mine.txt").exists()
+
+
+def test_a_link_to_an_empty_folder_stays(equidiff, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    done = equidiff("run", *QUICK, "hydra.run.dir=link", "query=nothing.png")
+    assert done.returncode == 2 and done.stderr.startswith("equidiff: query=nothing.png: ")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "folder").is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_stopped_while_a_job_loads_says_how_it_goes_on(equidiff, tmp_path, number):
+    (tmp_path / "mine.py").write_text(f"import os\ndef build(target, query):\n    os.kill(os.getpid(), {number})\n")
+    own = ("objective=function", "objective._target_=mine.build", *QUICK)
+    done = equidiff("run", "-m", "seed=1", "hydra.sweep.dir=sweep", *own)
+    assert done.returncode == 128 + number
+    assert done.stderr.splitlines()[-1].endswith("; the same command with hydra.sweep.dir=sweep goes on")
 
 
 def test_a_stopped_sweep_says_how_it_goes_on(equidiff, tmp_path):

@@ -359,13 +359,15 @@ def test_places_that_are_no_directories(tmp_path):
 
 
 def test_halves_of_a_killed_process_are_taken_away(run):
-    for name in ("query.png", "samples/000.png"):
+    for name in ("query.png", "samples/000.png", "report.html", "other/samples/000.png", "other.png"):
+        (run.path / name).parent.mkdir(exist_ok=True, parents=True)
         with whole(run.path / name) as beside:
-            beside.write_text("half")
-            (run.path / name).with_name(beside.name.replace(str(os.getpid()), "1")).write_text("half")
-    assert len(files.halves(run.path)) == 2
+            beside.write_text("whole")
+            (run.path / name).with_name(beside.name.replace(str(os.getpid()), "77")).write_text("half")
     run.load_state()
-    assert not files.halves(run.path) and (run.path / "query.png").exists()
+    left = {file.relative_to(run.path).as_posix() for file in run.path.rglob("*.part.*")}
+    assert left == {".report.77.part.html", "other/samples/.000.77.part.png", ".other.77.part.png"}, "of others"
+    assert (run.path / "query.png").read_text() == (run.path / "samples/000.png").read_text() == "whole"
 
 
 def test_a_name_that_later_files_cannot_have(tmp_path):

@@ -20,6 +20,7 @@ from equidiff_cli.evaluation.models import Models
 from equidiff_cli.evaluation.runs import read
 from equidiff_cli.evaluation.table import FIRST_COLUMNS, comparison, csv_of, row_of, table_of
 from equidiff_cli.files import whole
+from equidiff_cli.lowpass import LEAST
 from equidiff_cli.rundir import finite
 from equidiff_cli.runs import expand, is_run
 
@@ -50,11 +51,11 @@ def check(config):
     """`ValueError` for the first option out of range."""
     configuration.complete(config)
     number("null_samples", config.null_samples, minimum=16, whole=True)
-    for name, above, maximum in (("tolerances", 0, None), ("cutoffs", 0, 1)):
+    for name, bounds in (("tolerances", dict(above=0)), ("cutoffs", dict(minimum=LEAST, maximum=1))):
         if not config[name]:
             raise ValueError(f"{name}=[]: must be a list of numbers, such as {name}=[0.1,0.5]")
         for value in config[name]:
-            number(name, value, above=above, maximum=maximum)
+            number(name, value, **bounds)
     for quality in config.jpeg:
         number("jpeg", quality, minimum=1, maximum=95, whole=True)
     number("likelihood", config.likelihood, minimum=0, whole=True)
@@ -84,7 +85,7 @@ def check_output(output):
         raise ValueError(f"output={output}: there is no folder {file.parent}")
     if file.suffix.lower() != ".csv" or file.is_dir():
         raise ValueError(f"output={output}: must be a .csv file")
-    if file.exists() and not file.read_bytes().startswith(FIRST_COLUMNS.encode()):
+    if file.exists() and (content := file.read_bytes()) and not content.startswith(FIRST_COLUMNS.encode()):
         raise ValueError(f"output={output}: exists and was not made by equidiff evaluate; choose another name")
 
 
