@@ -63,9 +63,7 @@ class Models:
     def same(self, run, found):
         """`ValueError` unless the weights found are those of the run."""
         for name, digest in found.items():
-            before = run.weights.get(
-                name, run.weights.get(name.rpartition("/")[2])
-            )  # earlier runs: the file's name alone
+            before = run.weights.get(name, run.weights.get(name.rpartition("/")[2]))  # as earlier runs named them
             if before not in (None, digest):
                 raise ValueError(
                     f"{run.path}: {name} has SHA-256 {digest} now, the run was made with {before};"
