@@ -272,13 +272,12 @@ def test_a_single_sample_has_no_pairs_and_no_interval(folder, tmp_path):
     assert found["realism.likelihood"]["samples"] == 1
 
 
-def test_other_weights_are_refused_by_name_and_hash_and_the_others_go_on(folder, tmp_path):
+@pytest.mark.parametrize("recorded", ["prior/autoencoder.safetensors", "autoencoder.safetensors"])
+def test_other_weights_are_refused_by_name_and_hash_and_the_others_go_on(folder, tmp_path, recorded):
     bad, good = (copied(folder / "run", tmp_path / name) for name in ("bad", "good"))
     summary = json.loads((bad / "summary.json").read_text())
-    now, summary["weights"]["prior/autoencoder.safetensors"] = (
-        summary["weights"]["prior/autoencoder.safetensors"],
-        "0" * 64,
-    )
+    now = summary["weights"].pop("prior/autoencoder.safetensors")
+    summary["weights"][recorded] = "0" * 64  # without its part, as earlier runs named it
     (bad / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(WrongRequest, match=rf"1 of 2 .*autoencoder\.safetensors has SHA-256 {now} .*{'0' * 64}"):
         evaluate(bad, good)
