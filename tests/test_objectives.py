@@ -245,6 +245,20 @@ def test_channels_inside_a_perceptron_come_last(width, layer):
     assert torch.equal(Neuron(target, QUERY, layer, 0, [1, 2], "mean")(PICTURES), values[:, 1, 2, :1])
 
 
+class Rows(nn.Module):
+    """(N, C, H, W) -> (N, H, W, C), by a layer whose kind says nothing of it."""
+
+    def forward(self, x):
+        return x.permute(0, 2, 3, 1)
+
+
+def test_equal_sides_of_a_map_tell_its_channels():
+    target = make(lambda: nn.Sequential(nn.Conv2d(3, 5, 2, 2), Rows(), nn.Identity()), "rows")
+    expected = target.model[0](normal(PICTURES))[:, [3], 1, 2]
+    for layer in ("0", "1", "2"):
+        torch.testing.assert_close(Neuron(target, QUERY, layer, 3, [1, 2], "mean")(PICTURES), expected)
+
+
 def test_a_margin_needs_two_classes():
     target = Target(nn.Sequential(nn.Flatten(), nn.Linear(192, 1).double()), lambda x: x, ["only"], "single")
     with pytest.raises(ValueError, match=r"objective\.against=None: must be another class .*; single has no other$"):

@@ -120,6 +120,14 @@ def test_guidance_leaves_the_other_channels_conditional(case):
     assert not torch.allclose(guided[:, :3], plain[:, :3])
 
 
+def test_guidance_begins_at_its_start_and_not_before(case):
+    times = sampler.time_grid(case.steps, case.shift)
+    conditional = case.velocity(times, case["cfg_labels"])
+    velocity = sampler.guided(conditional, case.null(times), times, case.cfg_scale, times[2])
+    assert torch.equal(velocity(case["z"], 1), conditional(case["z"], 1))
+    assert not torch.allclose(velocity(case["z"], 2), conditional(case["z"], 2))
+
+
 def test_euler_is_torchdiffeqs_bit_for_bit(case):
     times = sampler.time_grid(case.steps, case.shift)
     y = torch.full((len(case["z"]),), case.network.num_classes)
