@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from equidiff_cli.files import whole
+from equidiff_cli.runs import is_run
 
 OURS = {".hydra", "run.log", "query.png", "query.txt", "samples", ".state"}  # what may be there before a sample is
 
@@ -32,7 +33,7 @@ class Place:
     @property
     def begun(self):
         """Whether a run was begun here, perhaps by another process."""
-        return self.finished or (self.path / ".state").exists()
+        return is_run(self.path)
 
     def record(self, config):
         """Write the composed configuration, Hydra's own and what was given."""

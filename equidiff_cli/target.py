@@ -85,9 +85,8 @@ class Target:
             return -1 if shape[1] == shape[2] else 1
         module, around = map(self.model.get_submodule, (layer, layer.rpartition(".")[0]))
         perceptron = (getattr(one, "fc2", None) for one in (module, around))  # as timm calls its last layer
-        if type(module) in (torch.nn.LayerNorm, LayerNorm):
-            return -1
-        if any(isinstance(one, torch.nn.Linear) for one in (module, *perceptron)):
+        linear = any(isinstance(one, torch.nn.Linear) for one in (module, *perceptron))
+        if linear or type(module) in (torch.nn.LayerNorm, LayerNorm):
             return -1
         nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC" and not isinstance(module, torch.nn.Conv2d)
         return -1 if nhwc else 1
@@ -232,10 +231,10 @@ def adopt(made, query):
             f"target={made.name}: takes {made.channels} channels, but the prior makes {query.shape[1]} (pictures"
             " have 3, points of the plane 2); prior=circles and target=circles go together"
         )
-    if callable(made) and all(hasattr(made, name) for name in ("model", "name", "files")):
-        return made
     name = type(made).__name__
     if not isinstance(made, torch.nn.Module):
+        if callable(made) and all(hasattr(made, needed) for needed in ("model", "name", "files")):
+            return made
         raise ValueError(
             f"target._target_: returned a {name}; must return a torch.nn.Module or an equidiff Target, or what can be"
             " called like one and has model, name and files"

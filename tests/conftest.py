@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,29 @@ def equidiff(tmp_path):
             timeout=300,
             **options,
         )
+
+    return call
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """Start the command in `tmp_path`, send it signal `number` when `file` is there; (exit code, both streams)."""
+
+    def call(*arguments, file, number):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "equidiff_cli.cli", *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        file, deadline = tmp_path / file, time.monotonic() + 120
+        while not (file.exists() and file.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
 
     return call
 

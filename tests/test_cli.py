@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -138,21 +137,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(finished, eq
     assert (first / "latents.safetensors").read_bytes() == (again / "latents.safetensors").read_bytes()
 
 
-def test_a_killed_run_goes_on_to_the_same_files(equidiff, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_files(equidiff, stopped, tmp_path):
     arguments = ["run", *QUICK, "samples=5", "budget.steps=4"]
     reference = directory_of(equidiff(*arguments), tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "equidiff_cli.cli", *arguments, "hydra.run.dir=killed"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    lines, deadline = tmp_path / "killed" / "samples.jsonl", time.monotonic() + 120
-    while not (lines.exists() and lines.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    stopped(*arguments, "hydra.run.dir=killed", file="killed/samples.jsonl", number=signal.SIGKILL)
     assert not (tmp_path / "killed" / "summary.json").exists(), "it finished before it could be killed"
     resumed = directory_of(equidiff(*arguments, "hydra.run.dir=killed"), tmp_path)
     assert {path.name for path in resumed.iterdir()} == FILES
@@ -160,22 +148,10 @@ def test_a_killed_run_goes_on_to_the_same_files(equidiff, tmp_path):
         assert (resumed / name).read_bytes() == (reference / name).read_bytes(), name
 
 
-def test_sigterm_saves_and_says_so(equidiff, tmp_path):
+def test_sigterm_saves_and_says_so(equidiff, stopped, tmp_path):
     arguments = ["run", *QUICK, "samples=40", "budget.steps=6", "hydra.run.dir=stopped"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "equidiff_cli.cli", *arguments],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    losses, deadline = tmp_path / "stopped" / "losses.csv", time.monotonic() + 120
-    while not losses.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 143 and out == "" and "SIGTERM, state saved" in err
+    code, out, err = stopped(*arguments, file="stopped/losses.csv", number=signal.SIGTERM)
+    assert code == 143 and out == "" and "SIGTERM, state saved" in err
     assert (tmp_path / "stopped" / ".state" / "state.safetensors").exists()
     refused = equidiff(*arguments, "seed=7")
     assert refused.returncode == 2 and "seed=7" in refused.stderr and "begun with 0" in refused.stderr

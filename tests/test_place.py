@@ -1,11 +1,7 @@
 """The output directory: what a refused request leaves of it, and what is recorded in it."""
 
 import errno
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -128,22 +124,10 @@ def test_a_sweep_that_is_stopped_while_a_job_loads_says_how_it_goes_on(equidiff,
     assert done.stderr.splitlines()[-1].endswith("; the same command with hydra.sweep.dir=sweep goes on")
 
 
-def test_a_stopped_sweep_says_how_it_goes_on(equidiff, tmp_path):
+def test_a_stopped_sweep_says_how_it_goes_on(equidiff, stopped, tmp_path):
     arguments = ["run", "-m", "samples=20", *QUICK[1:], "seed=1,2", "hydra.sweep.dir=sweep"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "equidiff_cli.cli", *arguments],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    losses, deadline = tmp_path / "sweep/0/losses.csv", time.monotonic() + 120
-    while not losses.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 143 and "the same command with hydra.sweep.dir=sweep goes on" in err
+    code, _, err = stopped(*arguments, file="sweep/0/losses.csv", number=signal.SIGTERM)
+    assert code == 143 and "the same command with hydra.sweep.dir=sweep goes on" in err
     assert not (tmp_path / "sweep/1").exists()
     done = equidiff(*arguments)
     assert done.returncode == 0 and done.stdout.splitlines() == ["sweep/0", "sweep/1"], done.stderr

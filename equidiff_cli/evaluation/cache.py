@@ -3,12 +3,13 @@
 import hashlib
 import json
 import logging
-import os
 from pathlib import Path
 
 from huggingface_hub import constants
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+
+from equidiff_cli.files import whole
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +30,10 @@ def cached(kind, facts, make):
         except SafetensorError:
             log.warning("%s: is damaged, computed again", file)
     tensors = {name: tensor.contiguous() for name, tensor in make().items()}
-    beside = file.with_name(f".{os.getpid()}-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole(file) as beside:
             beside.write_bytes(save(tensors))
-            os.replace(beside, file)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         log.warning("%s: not kept for the next time (%s)", file, error.strerror or error)
     return tensors
