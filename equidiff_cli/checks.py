@@ -4,18 +4,6 @@ import difflib
 import sys
 
 
-class WrongRequest(ValueError):
-    """What was asked for cannot be done: exit code 2, also where it shows only while running."""
-
-    code = 2
-
-
-class Failed(Exception):
-    """It went wrong while running: exit code 1."""
-
-    code = 1
-
-
 def number(key, value, *, minimum=None, above=None, maximum=None, whole=False):
     """Return `value` if it is a finite number within the bounds, else raise `ValueError` naming `key`.
 

@@ -5,7 +5,6 @@ Nothing heavy is imported before a command runs, so that help and completion ans
 
 import logging
 import os
-import re
 import signal
 import sys
 from contextlib import suppress
@@ -13,9 +12,10 @@ from importlib import import_module
 from pathlib import Path
 
 from equidiff_cli import __version__
-from equidiff_cli.checks import Failed, WrongRequest
-from equidiff_cli.helptext import command_help, usage
-from equidiff_cli.runs import WITH_VALUE, split
+from equidiff_cli.errors import Failed, Interrupted, Terminated, WrongRequest
+from equidiff_cli.request.help import command_help, usage
+from equidiff_cli.request.schema import configs
+from equidiff_cli.request.words import flags_first, split
 
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
     "run": "draw pictures that the target cannot tell from the query",
@@ -25,12 +25,6 @@ COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(c
 }
 OF_RUNS = ("evaluate", "report")  # commands whose words name run directories: `prepare(config, directory, runs)`
 log = logging.getLogger(__name__)
-
-
-def configs():
-    """The folder of the configurations: inside an installed package, above the package in a checkout."""
-    package = Path(__file__).parent
-    return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
 
 
 def main():
@@ -47,7 +41,9 @@ def main():
 def command_line(arguments):
     """Do what the words say; returns the exit code."""
     if any(a in ("-sc", "--shell-completion") for a in arguments):
-        return complete(arguments)
+        from equidiff_cli.request.completion import complete
+
+        return complete(arguments, COMMANDS)
     if not arguments:
         print(usage(COMMANDS), file=sys.stderr)
         return 2
@@ -75,10 +71,9 @@ def execute(command, arguments):
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from equidiff_cli.auto import settle
-    from equidiff_cli.config import register
-    from equidiff_cli.interrupt import Interrupted
-    from equidiff_cli.messages import explain
+    from equidiff_cli.request.auto import settle
+    from equidiff_cli.request.messages import explain
+    from equidiff_cli.request.schema import register
 
     register()
     settle(arguments)
@@ -111,19 +106,6 @@ def execute(command, arguments):
     return max((code for code, _ in failures), default=0)
 
 
-def flags_first(arguments):
-    """Options before overrides, which is the only order that Hydra's parser takes."""
-    flags, overrides, rest = [], [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        (flags if word.startswith("-") else overrides).append(word)
-        if word in WITH_VALUE and rest:
-            flags.append(rest.pop(0))
-        elif word in ("--info", "-i"):  # its value may be left out, and the next word is not it then
-            flags.append("all" if not rest or rest[0].startswith("-") or "=" in rest[0] else rest.pop(0))
-    return flags + overrides
-
-
 def job_of(command, failures, runs=None):
     """The function that Hydra calls with each composed configuration; what goes wrong is added to `failures`.
 
@@ -133,8 +115,6 @@ def job_of(command, failures, runs=None):
 
     def job(config):
         from hydra.core.hydra_config import HydraConfig
-
-        from equidiff_cli.interrupt import Interrupted
 
         directory = Path(HydraConfig.get().runtime.output_dir)
         sweep = HydraConfig.get().mode.name == "MULTIRUN"
@@ -162,7 +142,7 @@ def run_one(command, config, directory, sweep, note=None, runs=None):
 
     A request that turns out to be wrong leaves no directory behind, but in a sweep its record.
     """
-    from equidiff_cli.place import Place
+    from equidiff_cli.request.record import Place
 
     prepare = import_module(f"equidiff_cli.commands.{command}").prepare
     place = Place(directory) if command == "run" else None
@@ -209,12 +189,6 @@ def unexpected(error, command, directory):
     return Failed(f"failed: {type(error).__name__}: {error}{where}")
 
 
-class Terminated(BaseException):
-    """SIGTERM came before there was anything to save."""
-
-    number = signal.SIGTERM
-
-
 def terminated(number, frame):
     raise Terminated("terminated before there was anything to save")
 
@@ -231,29 +205,6 @@ def unwritable(error, command):
     where = f"{error.filename}: " if error.filename else ""
     hint = "; hydra.run.dir=... chooses another place" if command == "run" else ""
     return f"{where}{error.strerror or error}{hint}"
-
-
-def complete(arguments):
-    """Shell completion by Hydra, for the command that stands in the line to complete."""
-    import hydra
-
-    from equidiff_cli.config import register
-
-    line = os.environ.get("COMP_LINE", "")
-    words = re.match(r"\s*(\S+)\s+(\S*)", line)
-    query = any(a.startswith("query=") for a in arguments)
-    if query and words and (words[2] not in COMMANDS or (line.rstrip().endswith(words[2]) and not line.endswith(" "))):
-        print(" ".join(name for name in COMMANDS if name.startswith(words[2])))
-        return 0
-    if query and words:
-        shorter = words[1] + line[words.end(2) :]
-        os.environ["COMP_LINE"] = shorter
-        os.environ["COMP_POINT"] = str(len(shorter))
-    register()
-    sys.argv = [sys.argv[0], *arguments]
-    name = words[2] if words and words[2] in COMMANDS else "run"
-    hydra.main(version_base="1.3", config_path=str(configs()), config_name=name)(lambda config: None)()
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
 import hashlib
 import http.server
-import importlib.util
+import importlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from helpers import layout
 
 from equidiff_cli.prior import autoencoder
 from equidiff_cli.prior.lightningdit import LightningDiT
@@ -128,44 +128,13 @@ def hub():
     server.server_close()
 
 
-def load_script(name):
-    """A module of `scripts/`, which may import its neighbours there."""
-    folder = Path(__file__).parents[1] / "scripts"
-    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(folder))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-    return module
-
-
 @pytest.fixture(scope="session")
 def script():
-    """A function from the name of a file in `scripts/` to its module."""
-    return load_script
+    """A function from the name of a module below `scripts`, such as "train.prior", to the module."""
+    return lambda name: importlib.import_module(f"scripts.{name}")
 
 
 @pytest.fixture(scope="session")
-def layout():
-    """`scripts/write_published_layout.py`."""
-    return load_script("write_published_layout")
-
-
-@pytest.fixture(scope="session")
-def kill_test():
-    """`scripts/kill_test.py`."""
-    return load_script("kill_test")
-
-
-@pytest.fixture(scope="session")
-def bench_engine():
-    """`scripts/bench_engine.py`."""
-    return load_script("bench_engine")
-
-
-@pytest.fixture(scope="session")
-def published_files(layout, tmp_path_factory):
+def published_files(tmp_path_factory):
     """Small files in the published layout, by the name of the key that takes them; not to be altered."""
     return layout.write(tmp_path_factory.mktemp("published"), **layout.SMALL)

@@ -91,9 +91,9 @@ def test_losses_have_a_row_a_sample_and_step(finished):
 
 def test_saved_pictures_are_the_measured_ones(finished):
     """Decoding the latents again gives the files; the target sees in the files what the records say."""
-    from equidiff_cli.prior.build import embedded as prior_of
-    from equidiff_cli.query import to_image, to_tensor
-    from equidiff_cli.target import embedded
+    from equidiff_cli.pictures.convert import to_image, to_tensor
+    from equidiff_cli.prior.embedded import embedded as prior_of
+    from equidiff_cli.target.small import embedded
 
     _, _, directory = finished
     prior = prior_of(

@@ -8,16 +8,16 @@ import torch
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from equidiff_cli import config as configuration
-from equidiff_cli.cli import configs
-from equidiff_cli.query import to_tensor
-from equidiff_cli.target import embedded
+from equidiff_cli.pictures.convert import to_tensor
+from equidiff_cli.request import build as configuration
+from equidiff_cli.request.schema import configs, register
+from equidiff_cli.target.small import embedded
 
 
 @pytest.fixture(scope="module")
 def spread():
     """Standard deviation of the cat logit over 64 unguided samples that the run itself does not use."""
-    configuration.register()
+    register()
     with initialize_config_dir(str(configs()), version_base="1.3"):
         config = compose("run")
     prior = configuration.build(config, "prior", device=torch.device("cpu"), autocast=torch.float32)

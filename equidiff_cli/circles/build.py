@@ -5,11 +5,12 @@ from torch import nn
 from equidiff_cli.checks import one_of
 from equidiff_cli.circles import rings
 from equidiff_cli.circles.networks import IdentityDecoder, Perceptron, PointFlow
-from equidiff_cli.medium.points import Points, to_plane
-from equidiff_cli.prior.build import EMBEDDED
+from equidiff_cli.circles.plane import to_plane
+from equidiff_cli.circles.points import Points
 from equidiff_cli.prior.prior import Prior
-from equidiff_cli.prior.weights import load, read, sha256
-from equidiff_cli.target import Target
+from equidiff_cli.shipped import WEIGHTS
+from equidiff_cli.target.target import Target
+from equidiff_cli.weights.read import load, read, sha256
 
 
 def prior(*, image_size, solver, steps, shift, device, autocast):
@@ -21,7 +22,7 @@ def prior(*, image_size, solver, steps, shift, device, autocast):
         device, autocast: where it runs and the element type of its network.
     """
     one_of("prior.image_size", image_size, [1])
-    file = EMBEDDED / "circles_flow.safetensors"
+    file = WEIGHTS / "circles_flow.safetensors"
     state = read(file, "prior")
     mean, std = (state.pop(f"latents_{name}").float().to(device) for name in ("mean", "std"))
     network = load(PointFlow, state, "prior", file).to(device)
@@ -42,6 +43,6 @@ class ToPlane(nn.Module):
 
 def target():
     """The perceptron that tells the inner ring from the outer one."""
-    file = EMBEDDED / "circles_perceptron.safetensors"
+    file = WEIGHTS / "circles_perceptron.safetensors"
     model = load(Perceptron, read(file, "target"), "target", file)
     return Target(model, ToPlane(), rings.CLASSES, "circles", [file], channels=2)

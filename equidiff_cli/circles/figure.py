@@ -9,7 +9,7 @@ from PIL import Image
 
 from equidiff_cli.circles import rings
 from equidiff_cli.circles.levelcurve import field_of, on_grid, trace
-from equidiff_cli.medium.points import from_plane
+from equidiff_cli.circles.plane import from_plane
 
 INSIDE, OUTSIDE, MEMBER = "#2166ac", "#b2182b", "#ffd92f"
 SHADES = MaxNLocator(24, symmetric=True)  # of the objective, at round values

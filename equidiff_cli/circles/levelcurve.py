@@ -8,7 +8,7 @@ import contourpy
 import numpy as np
 import torch
 
-from equidiff_cli.medium.points import from_plane
+from equidiff_cli.circles.plane import from_plane
 
 CELLS = 800  # of the grid on which the curve is found, along each axis: 0.005 wide in the plane of the rings
 

@@ -11,7 +11,6 @@ import numpy as np
 CLASSES = ("inside", "outside")
 RADII, WIDTH = (0.7, 1.3), 0.15  # mean radius of each class, standard deviation of the radius
 COUNT, SEED = 1500, 0  # of the points that the networks are trained on
-EXTENT = 2.0  # the plane that is looked at is the square [-EXTENT, EXTENT]^2
 
 
 def draw(count, generator):

@@ -11,18 +11,20 @@ from huggingface_hub.utils import disable_progress_bars
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from equidiff_cli import config as configuration
-from equidiff_cli.checks import Failed, WrongRequest, number, one_of
-from equidiff_cli.device import pick_device
-from equidiff_cli.evaluation.case import Case
+from equidiff_cli.checks import number, one_of
+from equidiff_cli.engine.device import pick_device
+from equidiff_cli.errors import Failed, WrongRequest
 from equidiff_cli.evaluation.evaluate import evaluate
-from equidiff_cli.evaluation.models import Models
-from equidiff_cli.evaluation.runs import read
-from equidiff_cli.evaluation.table import FIRST_COLUMNS, comparison, csv_of, row_of, table_of
 from equidiff_cli.files import whole
-from equidiff_cli.lowpass import LEAST
-from equidiff_cli.rundir import finite
-from equidiff_cli.runs import expand, is_run
+from equidiff_cli.parts.filters import LEAST
+from equidiff_cli.request import build as configuration
+from equidiff_cli.request.check import complete
+from equidiff_cli.runs.names import expand, is_run
+from equidiff_cli.runs.writer import finite
+from equidiff_cli.study.case import Case
+from equidiff_cli.study.members import read
+from equidiff_cli.study.models import Models
+from equidiff_cli.study.table import FIRST_COLUMNS, comparison, csv_of, row_of, table_of
 
 log = logging.getLogger(__name__)
 WIDTH = 120  # of tables where there is no terminal
@@ -49,7 +51,7 @@ def prepare(config, directory, runs):
 
 def check(config):
     """`ValueError` for the first option out of range."""
-    configuration.complete(config)
+    complete(config)
     number("null_samples", config.null_samples, minimum=16, whole=True)
     for name, bounds in (("tolerances", dict(above=0)), ("cutoffs", dict(minimum=LEAST, maximum=1))):
         if not config[name]:

@@ -5,8 +5,9 @@ import sys
 
 from huggingface_hub.utils import disable_progress_bars
 
-from equidiff_cli import config as configuration
-from equidiff_cli.prior.hub import cached, check, download, locate
+from equidiff_cli.request import build as configuration
+from equidiff_cli.request.check import complete
+from equidiff_cli.weights.hub import cached, check, download, locate
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +17,7 @@ def prepare(config, directory):
 
     Returns a function without arguments that does the work and returns the files, for standard output.
     """
-    configuration.complete(config)
+    complete(config)
     groups = [group for group in ("prior", "target") if config[group] is not None]
     if not groups:
         raise ValueError("fetch: says nothing to bring; give prior=..., target=..., or both")

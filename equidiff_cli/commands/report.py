@@ -4,12 +4,12 @@ import logging
 import os
 from pathlib import Path
 
-from equidiff_cli import config as configuration
 from equidiff_cli.checks import one_of
 from equidiff_cli.files import whole
-from equidiff_cli.report.data import read
 from equidiff_cli.report.page import render
-from equidiff_cli.runs import find
+from equidiff_cli.request.check import complete
+from equidiff_cli.runs.names import find
+from equidiff_cli.runs.reader import read
 
 log = logging.getLogger(__name__)
 FORMATS = ("html", "png", "pdf")
@@ -28,7 +28,7 @@ def prepare(config, directory, words):
 
     Returns a function without arguments that writes the file and returns its path, for standard output.
     """
-    configuration.complete(config)
+    complete(config)
     kind = one_of("format", config.format, FORMATS)
     paths = find(words)
     file = place(config.output, kind, words, paths)

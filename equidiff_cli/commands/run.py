@@ -10,20 +10,23 @@ from importlib.metadata import version
 import torch
 from huggingface_hub.utils import disable_progress_bars
 
-from equidiff_cli import config as configuration
-from equidiff_cli.checks import WrongRequest
-from equidiff_cli.device import exact, name_of, peak_memory, pick_device, pick_precision, set_tf32
-from equidiff_cli.interrupt import Interrupted, deferred
-from equidiff_cli.invariants import Finished, Invariance, sample
-from equidiff_cli.memory import Memory
-from equidiff_cli.parts import bring, build_target, prior_weights, target_weights
-from equidiff_cli.persistence import Persistence
-from equidiff_cli.plan import Plan, settle
+from equidiff_cli.engine.device import exact, name_of, peak_memory, pick_device, pick_precision, set_tf32
+from equidiff_cli.engine.interrupt import deferred
+from equidiff_cli.engine.memory import Memory
+from equidiff_cli.engine.plan import Plan, settle
+from equidiff_cli.engine.progress import Progress
+from equidiff_cli.engine.slots import Slots
+from equidiff_cli.errors import Interrupted, WrongRequest
+from equidiff_cli.methods.events import Finished
+from equidiff_cli.methods.latent import sample
+from equidiff_cli.parts.questions import Invariance
 from equidiff_cli.prior.prior import sample_seed
-from equidiff_cli.prior.weights import sha256
-from equidiff_cli.progress import Progress
-from equidiff_cli.rundir import RunDir
-from equidiff_cli.slots import Slots
+from equidiff_cli.request import build as configuration
+from equidiff_cli.request.build import bring, build_target, prior_weights, target_weights
+from equidiff_cli.request.check import check
+from equidiff_cli.runs.state import Persistence
+from equidiff_cli.runs.writer import RunDir
+from equidiff_cli.weights.read import sha256
 
 log = logging.getLogger(__name__)
 VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
@@ -34,7 +37,7 @@ def prepare(config, directory):
 
     Returns a function without arguments that does the work.
     """
-    configuration.check(config)
+    check(config)
     if not sys.stderr.isatty():
         disable_progress_bars()
     device = pick_device(config.device)

@@ -1,10 +1,10 @@
 """What other networks say of the same samples: the gap to the target is what makes a sample interesting."""
 
-from equidiff_cli.evaluation.findings import Section
 from equidiff_cli.evaluation.invariance import median
 from equidiff_cli.metrics.agreement import class_logit_errors, jensen_shannon, same_class
+from equidiff_cli.metrics.error import spread
 from equidiff_cli.metrics.interval import bootstrap, wilson
-from equidiff_cli.metrics.invariance import spread
+from equidiff_cli.study.findings import Section
 
 
 def agreement(case):

@@ -1,7 +1,7 @@
 """What a successful sample costs, against simply drawing until one fits."""
 
-from equidiff_cli.evaluation.findings import Section
-from equidiff_cli.metrics.invariance import errors, success
+from equidiff_cli.metrics.error import errors, success
+from equidiff_cli.study.findings import Section
 
 NO_NULL = "unguided samples were not timed in this run"
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from equidiff_cli.evaluation.findings import Section
 from equidiff_cli.evaluation.perceptual import lpips_missing, lpips_pairs
 from equidiff_cli.metrics.diversity import cosine_distances, gaussian_similarity, pairs, rms_distances, vendi_score
+from equidiff_cli.study.findings import Section
 
 GROUPS = 8  # of unguided samples, each as many as there are samples
 

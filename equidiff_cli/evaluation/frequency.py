@@ -2,9 +2,9 @@
 
 import torch
 
-from equidiff_cli.evaluation.findings import Section
 from equidiff_cli.evaluation.invariance import median
 from equidiff_cli.metrics.spectrum import decibels, high_frequency_energy, radial, spectral_distance
+from equidiff_cli.study.findings import Section
 
 NYQUIST = "of Nyquist"
 HIGH = 0.5  # above this fraction of Nyquist frequencies count as high

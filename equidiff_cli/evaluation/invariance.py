@@ -2,10 +2,10 @@
 
 import torch
 
-from equidiff_cli.evaluation.findings import Section
+from equidiff_cli.metrics.error import errors, outlyingness, success
 from equidiff_cli.metrics.interval import bootstrap, wilson
-from equidiff_cli.metrics.invariance import errors, outlyingness, success
 from equidiff_cli.metrics.perturb import half_pixel_shift, jpeg
+from equidiff_cli.study.findings import Section
 
 UNIT = "null spreads"
 BOOTSTRAP = "95 % bootstrap over samples"

@@ -1,11 +1,11 @@
 """Do the samples still look like what the prior makes? Their noise, their likelihood, and sets of features."""
 
-from equidiff_cli.evaluation.findings import Section
-from equidiff_cli.evaluation.null import log_likelihoods
 from equidiff_cli.metrics.frechet import frechet_distance, kernel_distance, precision_recall
 from equidiff_cli.metrics.interval import bootstrap, wilson
 from equidiff_cli.metrics.likelihood import bits_per_dimension, standard_error
 from equidiff_cli.metrics.typicality import chi_square_tail, concentration, concentration_bounds, orders, typicality
+from equidiff_cli.study.findings import Section
+from equidiff_cli.study.null import log_likelihoods
 
 UNLIKELY = 0.05
 SUBSEQUENCE, PERMUTATIONS = 4, 100  # as in the code of Tang et al. (2024)

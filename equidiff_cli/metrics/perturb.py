@@ -5,7 +5,7 @@ import io
 import torch
 from PIL import Image
 
-from equidiff_cli.query import to_image, to_tensor
+from equidiff_cli.pictures.convert import to_image, to_tensor
 
 
 def rounded(x):

@@ -4,11 +4,11 @@ import torch
 
 from equidiff_cli.checks import number, one_of
 from equidiff_cli.prior import autoencoder as vae
-from equidiff_cli.prior import weights
-from equidiff_cli.prior.convert import load_converted
-from equidiff_cli.prior.hub import Source, find
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.prior import Prior, check_solver
+from equidiff_cli.weights.copies import load_converted
+from equidiff_cli.weights.hub import Source, find
+from equidiff_cli.weights.read import read, sha256
 
 PARTS = ("network", "decoder", "stats")
 
@@ -55,7 +55,7 @@ def published(*, name, architecture, autoencoder, latent_multiplier, solver, ste
         shift=shift,
         autocast=autocast,
     )
-    hashes = (network_hash, decoder_hash, *map(weights.sha256, stats_file))
+    hashes = (network_hash, decoder_hash, *map(sha256, stats_file))
     prior.name = name
     prior.weights = {f"{part}/{file.name}": digest for part, file, digest in zip(PARTS, found, hashes, strict=False)}
     return prior
@@ -107,7 +107,7 @@ def statistics(file=None, *, channels):
     """Mean and standard deviation of the latents, each (1, C, 1, 1); without a file 0 and 1."""
     if file is None:
         return torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1)
-    state = weights.read(file, "prior.stats")
+    state = read(file, "prior.stats")
     wanted = {"mean", "std"}
     if state.keys() != wanted:
         raise ValueError(

@@ -3,10 +3,10 @@
 import math
 from statistics import median, quantiles
 
-from equidiff_cli.report.data import error
 from equidiff_cli.report.plots import COLOURS, LOSS, curve_plot, kind, sparse
 from equidiff_cli.report.svg import Axis, Line, Plot
 from equidiff_cli.report.words import number, setting
+from equidiff_cli.runs.reader import error
 
 
 def compared(runs, names):

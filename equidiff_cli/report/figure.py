@@ -14,7 +14,7 @@ from PIL import Image
 
 from equidiff_cli import __version__
 from equidiff_cli.report import words
-from equidiff_cli.report.data import error
+from equidiff_cli.runs.reader import error
 
 DPI = 300
 CELL = 256  # pixels a picture covers at most: 22 mm

@@ -11,11 +11,11 @@ from markupsafe import Markup
 
 from equidiff_cli import __version__
 from equidiff_cli.report import comparisons, plots, words
-from equidiff_cli.report.data import error
 from equidiff_cli.report.pictures import LARGE, drawing, embed
 from equidiff_cli.report.samples import columns, samples
 from equidiff_cli.report.svg import draw
 from equidiff_cli.report.sweep import MOST_KEYS, measured, outcomes
+from equidiff_cli.runs.reader import error
 
 HERE = Path(__file__).parent
 MOST_PICTURES = 256  # on one page, beside the queries; every run has at least two

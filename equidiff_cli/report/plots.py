@@ -3,9 +3,9 @@
 import math
 from statistics import median
 
-from equidiff_cli.report.data import STATUSES
 from equidiff_cli.report.svg import Axis, Line, Plot
 from equidiff_cli.report.words import number, setting
+from equidiff_cli.runs.reader import STATUSES
 
 LOSS = Axis("loss", "null spreads of the distance", "log")
 COLOURS = 8  # of the style sheet, for runs

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from equidiff_cli.report.data import error, typicality
 from equidiff_cli.report.pictures import Picture, embed
 from equidiff_cli.report.words import number
+from equidiff_cli.runs.reader import error, typicality
 
 MARKS = {"converged": "●", "budget": "◐", "nonfinite": "✕"}
 SHOWN_ELSEWHERE = ("status", "error_spreads", "typicality")  # keys of an evaluation that have a column already

@@ -4,7 +4,7 @@ import math
 import shlex
 from statistics import median
 
-from equidiff_cli.report.data import error
+from equidiff_cli.runs.reader import error
 
 NBSP = "\N{NO-BREAK SPACE}"
 FILTERS = {"Gaussian": "Gaussian", "Butterworth": "Butterworth", "Ideal": "ideal", "Identity": None}
@@ -156,7 +156,7 @@ def label(run, keys, most=2):
 
 
 def short(key, value):
-    """A setting in a few letters: of a `_target_`, such as `equidiff_cli.lowpass.Gaussian`, the last part."""
+    """A setting in a few letters: of a `_target_`, such as `equidiff_cli.parts.filters.Gaussian`, the last part."""
     return setting(value).rpartition(".")[2] if key.endswith("_target_") else setting(value)
 
 

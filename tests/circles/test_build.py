@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from equidiff_cli.circles import build, rings
-from equidiff_cli.medium.points import from_plane, to_plane
-from equidiff_cli.target import adopt, embedded
+from equidiff_cli.circles.plane import from_plane, to_plane
+from equidiff_cli.target.small import embedded
+from equidiff_cli.target.target import adopt
 
 
 def prior_of(**options):

@@ -19,17 +19,16 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 from safetensors.numpy import load_file
 
-from equidiff_cli import config as configuration
-from equidiff_cli.cli import configs
 from equidiff_cli.commands.run import prepare
-from equidiff_cli.prior.build import EMBEDDED
+from equidiff_cli.request.schema import configs, register
+from equidiff_cli.shipped import WEIGHTS
 
 FILES = {".hydra", "grid.png", "latents.safetensors", "losses.csv", "query.txt", "samples", "samples.jsonl"}
 
 
 def margin(points):
     """The perceptron's log-odds of inside over outside (N,) at points (N, 2), in float64."""
-    weights = load_file(EMBEDDED / "circles_perceptron.safetensors")
+    weights = load_file(WEIGHTS / "circles_perceptron.safetensors")
     for layer in ("0", "2", "4"):
         points = points @ weights[f"{layer}.weight"].T.astype(float) + weights[f"{layer}.bias"].astype(float)
         points = np.tanh(points) if layer != "4" else points
@@ -109,7 +108,7 @@ def test_a_killed_run_goes_on_to_the_same_points(equidiff, tmp_path):
     ],
 )
 def test_impossible_requests_are_refused_before_anything_is_written(tmp_path, overrides, words):
-    configuration.register()
+    register()
     with initialize_config_dir(str(configs()), version_base="1.3"):
         config = compose("run", overrides=["experiment=circles", *overrides])
     with pytest.raises(ValueError, match=re.escape(words)) as error:

@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from equidiff_cli.prior import autoencoder, weights
+from equidiff_cli.prior import autoencoder
+from equidiff_cli.weights import read as weights
 
 DATA = Path(__file__).parents[1] / "data"
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "vavae_small.safetensors"  # too large for the checkout

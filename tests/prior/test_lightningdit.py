@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from equidiff_cli.prior import weights
 from equidiff_cli.prior.lightningdit import SIZES, LightningDiT
+from equidiff_cli.weights.read import load, read
 
 DATA = Path(__file__).parents[1] / "data"
 CASES = ["lightningdit_small", "lightningdit_patch2_qknorm"]
@@ -20,9 +20,9 @@ def case(request):
     path = DATA / f"{request.param}.safetensors"
     with safe_open(path, framework="pt") as file:
         options = json.loads(file.metadata()["config"])
-    content = weights.read(path, "prior.weights")
+    content = read(path, "prior.weights")
     state = {name.removeprefix("model."): content[name] for name in content if name.startswith("model.")}
-    return weights.load(lambda: LightningDiT(**options), state, "prior.weights", path), content
+    return load(lambda: LightningDiT(**options), state, "prior.weights", path), content
 
 
 def relative(a, b):

@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from equidiff_cli.query import to_image
-from equidiff_cli.rundir import RunDir
+from equidiff_cli.pictures.convert import to_image
+from equidiff_cli.runs.writer import RunDir
 
 STATUSES = ("converged", "budget", "nonfinite")
 QUERY_VALUE = 3.5
@@ -33,13 +33,13 @@ class MakeRun:
     def __call__(self, name, samples=4, side=8, finished=True, wanted=None, steps=6, overrides=(), **settings):
         """One run directory; every third sample has another status, and errors are those of `off`."""
         facts = {
-            "prior._target_": "equidiff_cli.prior.build.embedded",
+            "prior._target_": "equidiff_cli.prior.embedded.embedded",
             "prior.steps": 10,
             "prior.solver": "euler",
             "target.name": "smallconv",
-            "objective._target_": "equidiff_cli.objectives.Logit",
-            "distance._target_": "equidiff_cli.distances.SquaredL2",
-            "filter._target_": "equidiff_cli.lowpass.Gaussian",
+            "objective._target_": "equidiff_cli.parts.objectives.Logit",
+            "distance._target_": "equidiff_cli.parts.distances.SquaredL2",
+            "filter._target_": "equidiff_cli.parts.filters.Gaussian",
             "filter.cutoff": 0.5,
             "budget.steps": steps,
             "budget.threshold": 0.01,

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from equidiff_cli.report.data import read
 from equidiff_cli.report.page import render
+from equidiff_cli.runs.reader import read
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

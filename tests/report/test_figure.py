@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equidiff_cli.report.data import read
 from equidiff_cli.report.figure import CELL, left_out, opened
 from equidiff_cli.report.figure import draw as draw_figure
+from equidiff_cli.runs.reader import read
 
 
 def contains(sheet, picture):

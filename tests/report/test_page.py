@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from equidiff_cli.report import words
-from equidiff_cli.report.data import read
 from equidiff_cli.report.page import MOST_BYTES, MOST_SECTIONS, render
+from equidiff_cli.runs.reader import read
 
 EVIL = "</script><script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 

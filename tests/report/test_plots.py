@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from equidiff_cli.report.comparisons import against, compared, median_loss
-from equidiff_cli.report.data import error, read
 from equidiff_cli.report.plots import chi_square, evaluated, loss, sparse, typicality
+from equidiff_cli.runs.reader import error, read
 
 
 def test_loss_curves_are_those_of_the_log(make_run):

@@ -5,8 +5,8 @@ import shlex
 import pytest
 import yaml
 
-from equidiff_cli.report.data import read
 from equidiff_cli.report.words import command, differing, label, number, outcome, question, setting
+from equidiff_cli.runs.reader import read
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_settings_are_as_in_a_configuration(value, text):
 
 
 def test_a_run_that_goes_on_asks_with_what_its_settings_say(make_run):
-    settings = {"objective._target_": "equidiff_cli.objectives.Neuron", "objective.layer": "layer3"}
+    settings = {"objective._target_": "equidiff_cli.parts.objectives.Neuron", "objective.layer": "layer3"}
     run = read(make_run("run", finished=False, wanted=9, **settings), "run")
     assert "neuron (layer layer3)" in question(run) and "smallconv" in question(run)
     assert outcome(run).startswith("The run is not finished: 4 of 9 samples are.")
@@ -55,7 +55,7 @@ def test_what_differs_names_a_run(make_run):
     [
         ("objective.layer", ("layer2.0.conv1", "layer3.0.conv1"), ("layer2.0.conv1", "layer3.0.conv1")),
         ("target.weights", ("a.pth", "b.pth"), ("a.pth", "b.pth")),
-        ("filter._target_", ("equidiff_cli.lowpass.Ideal", "my.Box"), ("Ideal", "Box")),
+        ("filter._target_", ("equidiff_cli.parts.filters.Ideal", "my.Box"), ("Ideal", "Box")),
     ],
 )
 def test_only_names_of_code_are_shortened(make_run, key, values, shown):

@@ -1,0 +1,47 @@
+"""Lines 9-11 of the algorithm: what is asked of a picture, as a loss."""
+
+import torch
+
+
+class Invariance:
+    """Lines 9-11: how far pictures are from the invariant set of the query.
+
+    Args:
+        objective: pictures (N, 3, H, W) in [0, 1] -> values (N, K).
+        distance: values (N, K) and target values (K,) -> (N,), non-negative.
+        lowpass: the filter F, pictures -> pictures.
+        query: the query (1, 3, H, W) in [0, 1]; its values are the target (line 2).
+    """
+
+    def __init__(self, objective, distance, lowpass, query):
+        if not callable(objective):
+            raise ValueError(f"objective: must be a function of pictures, is {type(objective).__name__}")
+        self.objective, self.distance, self.lowpass = objective, distance, lowpass
+        self.scale = 1.0
+        with torch.no_grad():
+            values = objective(query)
+        if not isinstance(values, torch.Tensor) or values.ndim != 2 or len(values) != len(query):
+            raise ValueError(f"objective: must give values (N, K), gave {getattr(values, 'shape', type(values))}")
+        with torch.enable_grad():
+            if not objective(query.detach().requires_grad_().clone()).requires_grad:
+                raise ValueError("objective: its values cannot be differentiated; no argmax, detach or no_grad in it")
+        self.target = values[0].float()
+
+    @torch.no_grad()
+    def spread(self, pictures, batch):
+        """The mean distance of the objective on `pictures` (M, 3, H, W) to its own mean; for squared l2, the variance.
+
+        On unguided samples this is what chance gives, the unit in which losses are comparable between objectives.
+        """
+        values = torch.cat([self.objective(part) for part in pictures.split(batch)]).float()
+        return self.distance(values, values.mean(0)).mean().item()
+
+    def __call__(self, x):
+        """Losses of pictures (N, 3, H, W), scaled: unfiltered (N,), filtered (N,), and the values (N, K) of both."""
+        values, filtered = self.objective(torch.cat([x, self.lowpass(x)])).float().chunk(2)  # one pass for both
+        return (
+            self.scale * self.distance(values, self.target),
+            self.scale * self.distance(filtered, self.target),
+            values,
+            filtered,
+        )

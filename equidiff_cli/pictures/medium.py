@@ -1,0 +1,41 @@
+"""Pictures: read from common formats, kept as 8-bit PNG, shown side by side."""
+
+import hashlib
+
+from PIL import Image
+
+from equidiff_cli.pictures.convert import to_image, to_tensor
+from equidiff_cli.pictures.grid import grid
+from equidiff_cli.pictures.read import load
+from equidiff_cli.shipped import QUERIES
+
+
+class Pictures:
+    """RGB pictures x (3, H, W) in [0, 1]."""
+
+    name, channels, suffix = "pictures", 3, ".png"
+
+    def query(self, query, size):
+        """The picture that `query` names, `size` pixels a side; `ValueError` if it cannot be read."""
+        return to_tensor(load(query, size, QUERIES))
+
+    def identify(self, x):
+        """What a run's configuration says of its query: the same for a renamed file, another for other pixels."""
+        return {"query (SHA-256 of its pixels)": hashlib.sha256(to_image(x).tobytes()).hexdigest()}
+
+    def write(self, x, path):
+        """Write a PNG file, rounded to 8 bits."""
+        to_image(x).save(path)
+
+    def read(self, path):
+        """The picture in a file that `write` made."""
+        with Image.open(path) as image:
+            return to_tensor(image)
+
+    def sheet(self, query, samples, objective):
+        """The query and the samples side by side, from the paths of their files; a PIL picture."""
+        opened = []
+        for file in (query, *samples):  # one file open at a time, however many there are
+            with Image.open(file) as image:
+                opened.append(image.copy())
+        return grid(opened[0], opened[1:])

@@ -1,0 +1,175 @@
+"""The run directory: what a run leaves behind, file by file, and what lets it go on after a stop.
+
+Files appear whole or not at all: they are written beside and renamed. Lines are appended with one write each. The
+folder `.state` exists only while a run is unfinished; what it holds suffices to continue as if nothing had happened.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+
+from equidiff_cli.files import append, flush, halves, whole
+from equidiff_cli.pictures.medium import Pictures
+
+PICTURES = Pictures()
+MEMORY = ("batch", "checkpoint")  # may be others when a run goes on: results do not depend on them, up to rounding
+LOSS_COLUMNS = ("sample", "step", "loss", "loss_unfiltered", "loss_filtered", "grad_norm", "latent_norm")
+
+
+class RunDir:
+    """Writer and reader of one run directory.
+
+    Args:
+        path: the directory; made if need be.
+        medium: how samples are kept, see `medium/`; by default as PNG files.
+    """
+
+    def __init__(self, path, medium=PICTURES):
+        self.path, self.medium = Path(path), medium
+        self.samples, self.state = self.path / "samples", self.path / ".state"
+        self.lines, self.losses = self.path / "samples.jsonl", self.path / "losses.csv"
+
+    @property
+    def finished(self):
+        """Whether the run in this directory came to its end."""
+        return (self.path / "summary.json").exists()
+
+    def open(self, configuration):
+        """Claim the directory for this process and this configuration (a flat dict of what results depend on).
+
+        Raises `ValueError` if another process works in it, it was begun with another configuration, or its name cannot
+        be one of a file that is written later.
+        """
+        try:
+            os.fsencode(self.path).decode()
+        except UnicodeDecodeError:  # safetensors opens no such path
+            raise ValueError(f"hydra.run.dir={self.path}: its name must be UTF-8") from None
+        if self.finished:
+            shutil.rmtree(self.state, ignore_errors=True)  # the process may have been killed just before it did so
+            return self._same(configuration, json.loads((self.path / "summary.json").read_text())["configuration"])
+        for folder in (self.samples, self.state):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.lock = open(self.state / "lock", "w")  # held until the process ends
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            known = self.state / "configuration.json"
+            if known.exists():
+                self._same(configuration, json.loads(known.read_text()))
+        except BlockingIOError:
+            self.lock.close()
+            raise ValueError(f"hydra.run.dir={self.path}: another process is working in this directory") from None
+        except ValueError:
+            self.lock.close()
+            raise
+        with whole(known) as beside:
+            beside.write_text(json.dumps(configuration))
+
+    def _same(self, configuration, before):
+        for key in sorted((before.keys() | configuration.keys()).difference(MEMORY)):
+            if before.get(key) == configuration.get(key):
+                continue
+            if " (" in key:  # what a key stands for: query (SHA-256 of its pixels)
+                raise ValueError(
+                    f"{key}: {configuration.get(key)}, but the run in {self.path} was begun with {before.get(key)};"
+                    " use another hydra.run.dir"
+                )
+            raise ValueError(
+                f"{key}={configuration.get(key)}: the run in {self.path} was begun with {before.get(key)};"
+                " use that value or another hydra.run.dir"
+            )
+
+    @property
+    def query(self):
+        """The file of the query as the target sees it."""
+        return self.path / f"query{self.medium.suffix}"
+
+    def save_query(self, x):
+        """Write the query x (C, H, W)."""
+        with whole(self.query) as beside:
+            self.medium.write(x, beside)
+
+    def save_image(self, name, image):
+        """Write a PIL picture: `grid.png`."""
+        with whole(self.path / name) as beside:
+            image.save(beside)
+
+    def save_steps(self, rows):
+        """Append rows of `LOSS_COLUMNS` to the loss log; numbers that do not exist (None) stay empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self.losses.exists():
+            writer.writerow(LOSS_COLUMNS)
+        writer.writerows(rows)
+        append(self.losses, text.getvalue())
+
+    def save_picture(self, index, picture, z_start, z):
+        """Write one picture (3, H, W) and its latents (C, H, W); return it as the file holds it, and the file name."""
+        file = self.samples / f"{index:03d}{self.medium.suffix}"
+        with whole(self.state / f"{index}.safetensors") as beside:
+            beside.write_bytes(save({"z_start": z_start.contiguous(), "z": z.contiguous()}))
+        with whole(file) as beside:
+            self.medium.write(picture, beside)
+        return self.medium.read(file), file.relative_to(self.path).as_posix()
+
+    def save_record(self, record):
+        """Append one line to `samples.jsonl`; not-a-number and infinity become null."""
+        append(self.lines, json.dumps(finite(record)) + "\n")
+
+    def records(self):
+        """The records of all finished samples, in the order of their index."""
+        if not self.lines.exists():
+            return []
+        return sorted((json.loads(line) for line in self.lines.read_text().splitlines()), key=lambda r: r["index"])
+
+    def save_state(self, tensors, facts):
+        """Keep what the run needs to continue: tensors, and plain facts; log lengths are added."""
+        logs = [file for file in (self.lines, self.losses) if file.exists()]
+        for file in logs:
+            flush(file)
+        lengths = {self.lines.name: 0, self.losses.name: 0} | {file.name: file.stat().st_size for file in logs}
+        with whole(self.state / "state.safetensors") as beside:
+            beside.write_bytes(save(tensors, metadata={"facts": json.dumps(facts | {"lengths": lengths})}))
+
+    def load_state(self):
+        """(tensors, facts) of the last saved state, or None; what was written after it or halfway is taken back."""
+        places = [(self.path, stem) for stem in ("query", "grid", "latents", "summary")]
+        for folder, stem in (*places, (self.samples, "*"), (self.path / ".hydra", "*")):
+            for file in halves(folder, stem):
+                file.unlink(missing_ok=True)
+        file = self.state / "state.safetensors"
+        facts = {"lengths": {self.lines.name: 0, self.losses.name: 0}}
+        if file.exists():
+            with safe_open(file, "pt") as opened:
+                facts = json.loads(opened.metadata()["facts"])
+        for log in (self.lines, self.losses):
+            if log.exists():
+                os.truncate(log, facts["lengths"][log.name])
+                if not facts["lengths"][log.name]:
+                    log.unlink()
+        return (load_file(file), facts) if file.exists() else None
+
+    def close(self, summary):
+        """Gather the latents, write the summary, and remove the state: the run is finished."""
+        latents = [load_file(self.state / f"{record['index']}.safetensors") for record in self.records()]
+        with whole(self.path / "latents.safetensors") as beside:
+            beside.write_bytes(save({name: torch.stack([one[name] for one in latents]) for name in ("z_start", "z")}))
+        with whole(self.path / "summary.json") as beside:
+            beside.write_text(json.dumps(finite(summary), indent=1) + "\n")
+        shutil.rmtree(self.state)
+
+
+def finite(value):
+    """`value` with every number that JSON does not know replaced by None."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not -float("inf") < value < float("inf") else value

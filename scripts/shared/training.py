@@ -1,0 +1,135 @@
+"""What every training script needs: device and precision, resumable state, an average of the weights."""
+
+import argparse
+import copy
+import os
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def arguments(description, checkpoint):
+    """A parser with the options all training scripts have in common."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/shared/cifar10.py)")
+    parser.add_argument("--checkpoint", default=checkpoint, help="state to resume from and save to [%(default)s]")
+    parser.add_argument("--out", help="write the finished weights here, half precision safetensors")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true", help="compile the network (faster after a minute or so)")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads [all]")
+    return parser
+
+
+def prepare(args):
+    """Seed everything, set the threads and the precision of products on a GPU, and return the device."""
+    torch.manual_seed(args.seed)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    Path(args.checkpoint).parent.mkdir(parents=True, exist_ok=True)
+    return device
+
+
+def autocast(device):
+    """bfloat16 where the hardware multiplies it faster than float32, else nothing."""
+    fast = (
+        torch.cuda.is_bf16_supported()
+        if device.type == "cuda"
+        else device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    )
+    return torch.autocast(device.type, torch.bfloat16) if fast else nullcontext()
+
+
+def attention(device):
+    """How attention is computed: on a CPU plain products are faster, their backward most of all."""
+    return sdpa_kernel([SDPBackend.MATH] if device.type == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH])
+
+
+class Average(torch.nn.Module):
+    """Exponential moving average of a model's weights, with a warm-up so that early noise is forgotten."""
+
+    def __init__(self, model, decay):
+        super().__init__()
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model, step):
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine, theirs = (
+            [*m.parameters(), *(b for b in m.buffers() if b.is_floating_point())] for m in (self.model, model)
+        )  # the statistics of batch norm belong to the averaged weights
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+        for counter, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            if not counter.is_floating_point():
+                counter.copy_(theirs)
+
+
+class Checkpoint:
+    """Saves and restores named parts; a file appears whole or not at all.
+
+    `generator` is saved, too. A training draws all its random numbers from it, on the device of the generator, so a
+    resumed one sees what an uninterrupted one would.
+    """
+
+    def __init__(self, path, generator, every_seconds=120, **parts):
+        self.path, self.generator, self.parts = Path(path), generator, parts
+        self.every_seconds, self.saved_at = every_seconds, time.monotonic()
+
+    def load(self):
+        """Restore every part, if there is a file; return the step to go on with (0 without one)."""
+        if not self.path.exists():
+            return 0
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.generator.set_state(state["generator"])
+        return state["step"]
+
+    def save(self, step, force=False):
+        """Save after `step` steps, if the last save is long enough ago."""
+        if not force and time.monotonic() - self.saved_at < self.every_seconds:
+            return
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        state |= {"generator": self.generator.get_state(), "step": step}
+        beside = self.path.with_suffix(".part")
+        torch.save(state, beside)
+        os.replace(beside, self.path)
+        self.saved_at = time.monotonic()
+
+
+def kept(path, make):
+    """What `make()` returns, tensors by name, from the file `path` if that was written before."""
+    if not path.exists():
+        beside = path.with_suffix(".part")
+        torch.save(make(), beside)
+        os.replace(beside, path)
+    return torch.load(path, weights_only=True, mmap=True)
+
+
+def statistics(latents):
+    """Mean and scale, each (1, C, 1, 1), by which latents (N, C, H, W) are normalised.
+
+    The scale goes with the square root of the standard deviation. Weak channels, which hold details, so stay weaker
+    than strong ones and emerge from the noise after them; over all channels the variance is 1.
+    """
+    mean, std = latents.mean((0, 2, 3), keepdim=True), latents.std((0, 2, 3), keepdim=True)
+    return mean, (std * std.mean()).sqrt()
+
+
+def export(model, path, metadata=None):
+    """Write the weights of `model` as safetensors, floating-point numbers as float16."""
+    state = {k: v.contiguous().cpu() for k, v in model.state_dict().items()}
+    weights = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(path).with_suffix(".part")
+    save_file(weights, beside, metadata=metadata)
+    os.replace(beside, path)
+    print(f"wrote {path}: {sum(v.numel() for v in weights.values()) / 1e6:.2f} M numbers")

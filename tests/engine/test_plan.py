@@ -1,0 +1,123 @@
+"""The plan for memory: what a sample keeps, what is free, and what follows from both."""
+
+import itertools
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from equidiff_cli.engine import plan
+from equidiff_cli.engine.plan import Plan, available, footprint, settle
+from equidiff_cli.methods.latent import evaluate
+from equidiff_cli.parts import distances, filters
+from equidiff_cli.parts.questions import Invariance
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """The shipped prior at four solver steps, and an objective on its pictures."""
+    from equidiff_cli.prior.embedded import embedded
+
+    prior = embedded(image_size=32, solver="euler", steps=4, shift=0.3, device=CPU, autocast=torch.float32)
+    invariance = Invariance(
+        lambda x: x.mean((2, 3)), distances.SquaredL2(), filters.Gaussian(0.5), torch.rand(1, 3, 32, 32)
+    )
+    return prior, invariance
+
+
+CPU = torch.device("cpu")
+
+
+def peak(prior, invariance, samples, recompute):
+    """The most bytes that torch had allocated at once in one evaluation with its gradient, from its own profiler."""
+    prior.recompute = recompute
+    z0 = torch.stack([prior.noise(seed) for seed in range(samples)])
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        evaluate(prior, invariance, z0, torch.zeros(samples, dtype=torch.bool), 1e-9)
+    prior.recompute = None
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(itertools.accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+
+
+@pytest.mark.parametrize("recompute", [0, 2, 4])
+def test_the_footprint_foretells_the_peak(parts, recompute):
+    step, rest = footprint(*parts)
+    foretold = (4 - recompute) * step + max(step, rest)
+    measured = peak(*parts, 2, recompute) - peak(*parts, 1, recompute)
+    assert 0.6 * foretold < measured < plan.WORKSPACE * foretold
+
+
+def test_what_is_fixed_is_not_measured(parts, monkeypatch):
+    monkeypatch.setattr(plan, "footprint", None)
+    assert settle(7, "all", 100, *parts) == Plan(7, 4, 4)
+    assert settle(7, "none", 100, *parts) == Plan(7, 4, 0)
+    assert settle(7, 3, 100, *parts) == Plan(7, 4, 3)
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """Room for so many units, where one sample keeps 10 in a solver step and 25 in the decoder and the target."""
+    monkeypatch.setattr(plan, "footprint", lambda *_: [10, 25])
+
+    def set_to(units):
+        monkeypatch.setattr(plan, "available", lambda _: units * plan.WORKSPACE / plan.SHARE_ELSEWHERE + 1e-6)
+
+    return set_to
+
+
+@pytest.mark.parametrize(
+    ("units", "asked", "expected"),
+    [
+        (10_000, ("auto", "auto"), (16, 0)),  # more is no use
+        (16 * 65, ("auto", "auto"), (16, 0)),
+        (16 * 65 - 1, ("auto", "auto"), (16, 1)),
+        (16 * 25, ("auto", "auto"), (16, 4)),
+        (16 * 25 - 1, ("auto", "auto"), (15, 4)),
+        (25, ("auto", "auto"), (1, 4)),
+        (1, ("auto", "auto"), (1, 4)),  # does not fit: it is tried all the same
+        (10 * 65, ("auto", "none"), (10, 0)),
+        (10 * 45, ("auto", 2), (10, 2)),
+        (10 * 25, ("auto", "all"), (10, 4)),
+        (40 * 45, (40, "auto"), (40, 2)),
+    ],
+)
+def test_auto_takes_what_fits(parts, room, units, asked, expected):
+    room(units)
+    settled = settle(*asked, 100, *parts)
+    assert (settled.batch, settled.recompute) == expected and settled.steps == 4
+
+
+def test_no_more_slots_than_samples_and_no_more_steps_than_have_a_gradient(parts, room):
+    room(10_000)
+    prior, invariance = parts
+    assert settle("auto", "auto", 3, prior, invariance) == Plan(3, 4, 0)
+    prior.gradient_steps = 2
+    try:
+        assert settle("auto", "all", 3, prior, invariance) == Plan(3, 2, 2)
+        assert settle(5, 3, 3, prior, invariance) == Plan(5, 2, 2)
+    finally:
+        prior.gradient_steps = 4
+
+
+def test_where_not_even_measuring_fits_the_lightest_plan_is_tried(parts, monkeypatch):
+    def no_memory(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(plan, "kept", no_memory)
+    assert settle("auto", "auto", 9, *parts) == Plan(1, 4, 4, decoder=True)
+    assert settle(3, "auto", 9, *parts) == Plan(3, 4, 4, decoder=True)
+    monkeypatch.setattr(plan, "kept", None)
+    with pytest.raises(TypeError):
+        settle("auto", "auto", 9, *parts)
+
+
+def test_free_memory_is_what_the_system_says(monkeypatch, tmp_path):
+    assert 2**20 < available(CPU) <= 2**10 * int(next(open("/proc/meminfo")).split()[1])
+    files = {"/proc/meminfo": tmp_path / "meminfo", "/sys/fs/cgroup": tmp_path}
+    monkeypatch.setattr(plan, "Path", files.get)
+    files["/proc/meminfo"].write_text("MemTotal:  9000 kB\nMemAvailable:    5000 kB\n")
+    assert available(CPU) == 5000 * 1024
+    (tmp_path / "memory.current").write_text("1000000\n")
+    for limit, free in (("max", 5120000), ("3000000", 2000000), ("9000000", 5120000)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert available(CPU) == free

@@ -1,0 +1,128 @@
+"""Files in the layout of the published models, filled with random numbers: to try what the weights are needed for.
+
+    python tests/helpers/layout.py FOLDER           full size, 3.2 GB
+    python tests/helpers/layout.py FOLDER --small   64 x 64 pictures, below 1 MB
+
+Prints the arguments with which `equidiff run` takes them.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from equidiff_cli.prior import autoencoder
+from equidiff_cli.prior.lightningdit import LightningDiT
+
+SMALL = {  # 4 x 4 latents, 64 x 64 pictures
+    "architecture": dict(input_size=4, in_channels=8, hidden_size=32, depth=2, num_heads=2, num_classes=10),
+    "autoencoder": dict(
+        latent_channels=8,
+        block_out_channels=[8, 8, 16, 16, 16],
+        layers_per_block=1,
+        attention_levels=[4],
+        norm_num_groups=4,
+    ),
+}
+NAMES = (  # (diffusers, VA-VAE), the other way round than in `autoencoder.RENAMES`
+    ("mid_block.resnets.0.", "mid.block_1."),
+    ("mid_block.resnets.1.", "mid.block_2."),
+    ("mid_block.attentions.0.", "mid.attn_1."),
+    ("down_blocks.", "down."),
+    (".resnets.", ".block."),
+    (".attentions.", ".attn."),
+    (".downsamplers.0.", ".downsample."),
+    (".upsamplers.0.", ".upsample."),
+    (".conv_shortcut.", ".nin_shortcut."),
+    (".conv_norm_out.", ".norm_out."),
+    (".group_norm.", ".norm."),
+    (".to_q.", ".q."),
+    (".to_k.", ".k."),
+    (".to_v.", ".v."),
+    (".to_out.0.", ".proj_out."),
+)
+
+
+def published_name(name, levels):
+    """A name of `autoencoder.build` -> the name in the published file."""
+    head, found, tail = name.partition(".up_blocks.")
+    if found:
+        level, _, rest = tail.partition(".")
+        name = f"{head}.up.{levels - 1 - int(level)}.{rest}"
+    for theirs, ours in NAMES:
+        name = name.replace(theirs, ours)
+    return name
+
+
+def random_state(build, seed):
+    """Tensors for the module of `build()`, scaled so that signals keep their size."""
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in build().state_dict().items()}
+    generator, state = torch.Generator().manual_seed(seed), {}
+    for name, shape in shapes.items():
+        if len(shape) < 2:
+            state[name] = torch.full(shape, 1.0 if name.endswith("weight") else 0.0)
+        else:
+            state[name] = torch.randn(shape, generator=generator).mul_(0.5 * shape[1:].numel() ** -0.5)
+    return state
+
+
+def transformer(**options):
+    """What the published transformer file holds."""
+    tables = LightningDiT(**options | dict(depth=1)).state_dict()  # the fixed tables do not depend on the depth
+    state = random_state(lambda: LightningDiT(**options), seed=0)
+    return {"ema": state | {name: tables[name] for name in state if name == "pos_embed" or "feat_rope" in name}}
+
+
+def vae(**options):
+    """What the published autoencoder file holds, with some of what only training needs."""
+    state = random_state(lambda: autoencoder.build(**options), seed=1)
+    levels = len(options.get("block_out_channels", range(5)))
+    published = {}
+    for name, tensor in state.items():
+        if ".attentions." in name and tensor.ndim == 2:
+            tensor = tensor[..., None, None]  # 1 x 1 kernels
+        published[published_name(name, levels)] = tensor
+    training = {name: torch.zeros(2) for name in ("loss.logvar", "foundation_model.x", "linear_proj.weight")}
+    return {"state_dict": published | training, "global_step": 1}
+
+
+def statistics(channels):
+    """What the published statistics file holds."""
+    return {"mean": torch.full((1, channels, 1, 1), 0.1), "std": torch.full((1, channels, 1, 1), 1.5)}
+
+
+def write(folder, architecture=None, autoencoder=None):
+    """Write the three files; returns their paths by the name of the key that takes them."""
+    architecture, autoencoder = architecture or {}, autoencoder or {}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {name: folder / f"{name}.pt" for name in ("network", "decoder", "stats")}
+    torch.save(transformer(**architecture), files["network"])
+    torch.save(vae(**autoencoder), files["decoder"])
+    torch.save(statistics(architecture.get("in_channels", 32)), files["stats"])
+    return files
+
+
+def arguments(files, architecture=None, autoencoder=None):
+    """The arguments of `equidiff run` for these files."""
+    words = [f"prior.{name}={path}" for name, path in files.items()]
+    if architecture is None:
+        return ["prior=lightningdit_xl", *words]
+    options = dict(architecture=architecture, autoencoder=autoencoder)
+    size = architecture["input_size"] * 2 ** (len(autoencoder["block_out_channels"]) - 1)
+    words += [
+        f"prior.{group}.{key}={str(value).replace(' ', '')}"
+        for group, values in options.items()
+        for key, value in values.items()
+    ]
+    return ["prior=local", f"prior.image_size={size}", *words]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--small", action="store_true", help="64 x 64 pictures instead of the full size")
+    given = parser.parse_args()
+    sizes = SMALL if given.small else {}
+    print(" ".join(arguments(write(given.folder.resolve(), **sizes), **sizes)))
