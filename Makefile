@@ -20,10 +20,10 @@ run: $(VENV)/.ready  ## the main job on the embedded models; ARGS="query=dog.png
 	@directory=$$($(BIN)/equidiff run $(ARGS)) && echo "pictures:" && ls $$directory/grid.png $$directory/samples/*.png
 
 test: $(VENV)/.ready  ## all tests
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=15
 
-lint: $(VENV)/.ready  ## style
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(VENV)/.ready  ## style, and the laws of the layout
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 clean:  ## remove the environment and what the tools leave behind
 	rm -rf $(VENV) .pytest_cache .ruff_cache dist

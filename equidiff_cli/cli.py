@@ -1,4 +1,4 @@
-"""The `equidiff` command: the command table, exit codes, help and shell completion.
+"""The `equidiff` command: the command table, exit codes, and one job from its configuration to its record.
 
 Nothing heavy is imported before a command runs, so that help and completion answer at once.
 """
@@ -7,23 +7,23 @@ import logging
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
 from equidiff_cli import __version__
-from equidiff_cli.errors import Failed, Interrupted, Terminated, WrongRequest
+from equidiff_cli.errors import Failed, Stopped, Terminated, WrongRequest
 from equidiff_cli.request.help import command_help, usage
 from equidiff_cli.request.schema import configs
-from equidiff_cli.request.words import flags_first, split
+from equidiff_cli.request.words import split
 
-COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory) -> work`
+COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory, words) -> work`
     "run": "draw pictures that the target cannot tell from the query",
     "fetch": "bring the weights of a prior and a target into the cache ahead",
     "evaluate": "measure runs again from their files, beside what chance gives",
     "report": "put runs on one HTML page, or their pictures into a figure",
 }
-OF_RUNS = ("evaluate", "report")  # commands whose words name run directories: `prepare(config, directory, runs)`
+OF_RUNS = ("evaluate", "report")  # commands whose words are run directories; those of the others are overrides
 log = logging.getLogger(__name__)
 
 
@@ -64,116 +64,62 @@ def command_line(arguments):
 
 
 def execute(command, arguments):
-    """Let Hydra compose the configuration and run `command`; translate what goes wrong into an exit code."""
-    import hydra
-    from hydra._internal.utils import get_args_parser
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+    """Do the jobs of a command; say what went wrong and return the highest exit code."""
+    from equidiff_cli.request.launch import launch
 
-    from equidiff_cli.request.auto import settle
-    from equidiff_cli.request.messages import explain
-    from equidiff_cli.request.schema import register
-
-    register()
-    settle(arguments)
-    runs, arguments = split(arguments) if command in OF_RUNS else (None, arguments)
-    words, parser = flags_first(arguments), get_args_parser()
-    parser.error = lambda message: (say(message), sys.exit(2))  # a line instead of a page
-    unknown = [word for word in parser.parse_known_args(words)[1] if word.startswith("-")]
-    if unknown:
-        say(f"{unknown[0]}: no such option; values are given as key=value, {command} --help lists the keys")
-        return 2
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
-    sys.argv = [sys.argv[0], *words]
-    sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
+    runs, overrides = split(arguments) if command in OF_RUNS else (None, arguments)
     signal.signal(signal.SIGTERM, terminated)
-    failures = []
     try:
-        job = job_of(command, failures, runs)
-        hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job)()
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        failures.append((2, explain(error, configs(), arguments)))
+        failures = launch(command, overrides, lambda job: do(command, job, job.words if runs is None else runs))
     except OSError as error:
-        failures.append((2, unwritable(error, command) if error.errno else explain(error, configs(), arguments)))
-    except (Interrupted, KeyboardInterrupt, Terminated) as error:
-        number, again = getattr(error, "number", signal.SIGINT), getattr(error, "again", None)
-        said = str(error) or "interrupted"
-        goes_on = f"; the same command with {again} goes on" if again else ""
-        failures.append((128 + number, said + goes_on))
-    for _, message in failures:
-        say(message)
-    return max((code for code, _ in failures), default=0)
+        failures = [WrongRequest(unwritable(error, command))]
+    except (WrongRequest, Failed, Stopped) as error:
+        failures = [error]
+    except KeyboardInterrupt:
+        failures = [Stopped(signal.SIGINT)]
+    for failure in failures:
+        say(failure)
+    return max((failure.code for failure in failures), default=0)
 
 
-def job_of(command, failures, runs=None):
-    """The function that Hydra calls with each composed configuration; what goes wrong is added to `failures`.
-
-    It returns even then, so that the other jobs of a sweep go on; only a launcher's own process gets the exception.
-    """
-    home = os.getpid()
-
-    def job(config):
-        from hydra.core.hydra_config import HydraConfig
-
-        directory = Path(HydraConfig.get().runtime.output_dir)
-        sweep = HydraConfig.get().mode.name == "MULTIRUN"
-        choices = HydraConfig.get().runtime.choices
-        note = f"prior=auto: {choices['prior/choice@prior']}" if choices.get("prior") == "auto" else None
-        try:
-            run_one(command, config, directory, sweep=sweep, note=note, runs=runs)
-        except (Interrupted, KeyboardInterrupt, Terminated) as error:
-            if sweep:
-                error.again = f"hydra.sweep.dir={HydraConfig.get().sweep.dir}"
-            raise
-        except (WrongRequest, Failed) as error:
-            if sweep:
-                log.error("equidiff: %s", error)
-            if os.getpid() != home:
-                raise
-            failures.append((error.code, f"{directory}: {error}" if sweep else str(error)))
-
-    job.__module__, job.__name__ = __name__, command
-    return job
-
-
-def run_one(command, config, directory, sweep, note=None, runs=None):
-    """Check, load, say the `note`, work and name the directory (or what the work gave) on standard output.
-
-    A request that turns out to be wrong leaves no directory behind, but in a sweep its record.
-    """
-    from equidiff_cli.request.record import Place
+def do(command, job, words):
+    """Check, load, say what was chosen, work, and name what is made on standard output, as it is made."""
+    from equidiff_cli.request.record import recording
 
     prepare = import_module(f"equidiff_cli.commands.{command}").prepare
-    place = Place(directory) if command == "run" else None
+    with recording(job) if command == "run" else nullcontext() as record:
+        with preparing(command, job.directory):
+            work = prepare(job.config, job.directory, words)
+        if job.note:
+            say(job.note)
+        with working(command, job.directory):
+            if record:
+                record.accept()
+            for path in work():
+                print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
+
+
+@contextmanager
+def preparing(command, directory):
+    """What goes wrong before the work begins is the request's fault, but for the network and what nobody foresaw."""
     try:
-        work = prepare(config, directory) if runs is None else prepare(config, directory, runs)
-    except BaseException as error:
-        stopped = not isinstance(error, Exception)
-        wrong = isinstance(error, (ValueError, OSError)) and not isinstance(error, ConnectionError)
-        if place and not place.begun:  # else it is the directory of an earlier run, or of another process
-            with suppress(OSError):
-                place.clear() if stopped or (wrong and not sweep) else place.record(config)
-        if stopped:
-            raise
-        if wrong:
-            raise WrongRequest(unwritable(error, command) if isinstance(error, OSError) else str(error)) from error
-        if isinstance(error, ConnectionError):
-            raise Failed(str(error)) from error
+        yield
+    except ConnectionError as error:
+        raise Failed(str(error)) from error
+    except OSError as error:
+        raise WrongRequest(unwritable(error, command)) from error
+    except ValueError as error:
+        raise WrongRequest(str(error)) from error
+    except Exception as error:
         raise unexpected(error, command, directory) from error
-    if note:
-        say(note)
+
+
+@contextmanager
+def working(command, directory):
+    """What goes wrong in the work is a failure, unless it says that the request was wrong."""
     try:
-        if place and not place.finished:
-            place.record(config)
-        made = work()
-        for path in [directory] if made is None else made:
-            print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
-    except WrongRequest:
-        if place:
-            place.release() if sweep or not place.empty else place.clear()
-        raise
-    except Failed:
+        yield
+    except (WrongRequest, Failed):
         raise
     except OSError as error:
         raise Failed(unwritable(error, command)) from error
@@ -190,7 +136,7 @@ def unexpected(error, command, directory):
 
 
 def terminated(number, frame):
-    raise Terminated("terminated before there was anything to save")
+    raise Terminated
 
 
 def say(message):

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.server
-import importlib
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 
 import pytest
 import torch
-from helpers import layout
+from helpers import command, layout, runs
 
 from equidiff_cli.prior import autoencoder
 from equidiff_cli.prior.lightningdit import LightningDiT
@@ -37,25 +36,20 @@ def tiny_prior():
     for module in (network, decoder):
         module.requires_grad_(False).eval()
     statistics = torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1, 1)
-    return Prior(network, decoder, *statistics, solver="euler", steps=4, shift=0.3)
+    solver = dict(solver="euler", steps=4, shift=0.3)
+    return Prior(network, decoder, *statistics, name="tiny", weights={}, **solver)
 
 
 @pytest.fixture
 def equidiff(tmp_path):
-    """Run the command in `tmp_path` as a user would; returns the completed process."""
+    """Call the command in `tmp_path` as a user would, but in this process; returns exit code and both streams."""
+    return lambda *arguments: command.in_process(arguments, tmp_path)
 
-    def call(*arguments, **options):
-        return subprocess.run(
-            [sys.executable, "-m", "equidiff_cli.cli", *arguments],
-            cwd=options.pop("cwd", tmp_path),
-            capture_output=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | options.pop("env", {}),
-            text=options.pop("text", True),
-            timeout=300,
-            **options,
-        )
 
-    return call
+@pytest.fixture
+def process(tmp_path):
+    """Run the command in `tmp_path` in a process of its own; returns the completed process."""
+    return lambda *arguments, **options: command.in_its_own(arguments, tmp_path, **options)
 
 
 @pytest.fixture
@@ -66,7 +60,7 @@ def stopped(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-m", "equidiff_cli.cli", *arguments],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            env=command.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -128,10 +122,16 @@ def hub():
     server.server_close()
 
 
-@pytest.fixture(scope="session")
-def script():
-    """A function from the name of a module below `scripts`, such as "train.prior", to the module."""
-    return lambda name: importlib.import_module(f"scripts.{name}")
+@pytest.fixture
+def make_run(tmp_path):
+    """Writes small run directories below `tmp_path`, see `helpers/runs.py`."""
+    return runs.MakeRun(tmp_path)
+
+
+@pytest.fixture
+def evaluated():
+    """Writes an `evaluation.json` into a run directory."""
+    return runs.evaluate
 
 
 @pytest.fixture(scope="session")

@@ -92,13 +92,11 @@ def test_losses_have_a_row_a_sample_and_step(finished):
 def test_saved_pictures_are_the_measured_ones(finished):
     """Decoding the latents again gives the files; the target sees in the files what the records say."""
     from equidiff_cli.pictures.convert import to_image, to_tensor
-    from equidiff_cli.prior.embedded import embedded as prior_of
+    from equidiff_cli.prior.embedded import Embedded
     from equidiff_cli.target.small import embedded
 
     _, _, directory = finished
-    prior = prior_of(
-        image_size=32, solver="euler", steps=2, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
-    )
+    prior = Embedded(image_size=32, solver="euler", steps=2, shift=1.0).build(torch.device("cpu"), torch.float32)
     latents, target = load_file(directory / "latents.safetensors"), embedded("smallconv")
     query = to_tensor(Image.open(directory / "query.png"))[None]
     with torch.no_grad():
@@ -252,7 +250,7 @@ WRONG = {
     ),
     "unknown option": (["run", "objective=logitt"], "objective=logitt: use one of.*logit"),
     "key of the budget": (["run", "budget.step=3"], "budget.step: no such key; use one of budget.steps, budget.thresh"),
-    "added key": (["run", "+sampels=3"], "sampels: no such key; the nearest of 19 names are samples"),
+    "added key": (["run", "+sampels=3"], "sampels: no such key; the nearest of 21 names are samples"),
     "number for an option": (["run", "optimizer=3"], "optimizer=3: use one of adam, sgd, shampoo"),
     "sweep without -m": (["run", "seed=1,2"], "seed=1,2: several values; -m sweeps over them"),
     "unknown flag": (["run", "--dry-run"], "--dry-run: no such option; values are given as key=value, run --help"),
@@ -386,9 +384,9 @@ def test_a_full_disk_is_one_line_and_exit_1(equidiff, tmp_path):
     assert not any(name.endswith(".png") or ".part" in name for name in left), left
 
 
-def test_help_and_version_answer_without_torch(equidiff):
+def test_help_and_version_answer_without_torch(equidiff, process):
     for arguments in (["--help"], ["run", "--help"], ["--version"]):
-        done = equidiff(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
+        done = process(*arguments, env={"PYTHONPROFILEIMPORTTIME": "1"})
         assert done.returncode == 0 and done.stdout
         assert " torch" not in done.stderr and " hydra" not in done.stderr
     help_text = equidiff("--help").stdout
@@ -406,6 +404,8 @@ def test_help_and_version_answer_without_torch(equidiff):
         ("equidiff run filter.c", "filter.cutoff="),
     ],
 )
-def test_completion(equidiff, line, expected):
-    done = equidiff("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))})
+def test_completion(equidiff, monkeypatch, line, expected):
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    done = equidiff("-sc", "query=bash")
     assert done.returncode == 0 and expected in done.stdout.split(), (done.stdout, done.stderr)

@@ -1,14 +1,17 @@
-"""docs/how-to-extend.md, word for word: its files are written and its commands run."""
+"""The pages with examples, word for word: their files are written, their commands and their Python run."""
 
-import os
+import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from helpers import command
 
-PAGE = (Path(__file__).parents[1] / "docs/how-to-extend.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "how-to-extend.md").read_text()
 FILES = dict(re.findall(r"^`([\w/]+\.(?:py|yaml))`:\n\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 SHORTCUT, *BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 BLOCKS = [block for block in BLOCKS if "try " in block]
@@ -20,23 +23,78 @@ def folder(tmp_path_factory):
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    subprocess.run([sys.executable, "mynet.py"], cwd=folder, check=True)  # several commands need its weights
+    subprocess.run([sys.executable, "mynet.py"], cwd=folder, env=command.environment(), check=True)
     return folder
 
 
+def tried(line, folder):
+    """What a line `try WORDS` does, with the words that the page's shell function adds."""
+    added = re.fullmatch(r'try\(\) { equidiff run "\$@" (.*); }\n', SHORTCUT)[1]
+    return command.in_process(["run", *shlex.split(line)[1:], *added.split()], folder)
+
+
 def test_there_is_something_to_try():
-    assert len(FILES) >= 10 and len(BLOCKS) >= 8 and SHORTCUT.startswith("try() {")
+    assert len(FILES) >= 13 and len(BLOCKS) >= 11 and SHORTCUT.startswith("try() {")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: re.sub(r"\W+", " ", block)[:60])
-def test_commands(folder, block):
-    commands = f'python() {{ "{sys.executable}" "$@"; }}\nequidiff() {{ python -m equidiff_cli.cli "$@"; }}\n'
+def test_how_to_extend(folder, block):
+    lines = [line for line in block.splitlines() if line != "python mynet.py"]
+    for line in lines:
+        done = tried(line, folder)
+        assert done.returncode == 0 and "outputs/" in done.stdout, done.stderr
+
+
+def test_a_block_in_a_shell(folder):
+    """The shell function, quoting and the current directory are those of a shell; one block stands for all."""
+    ours = f'python() {{ "{sys.executable}" "$@"; }}\nequidiff() {{ python -m equidiff_cli.cli "$@"; }}\n'
+    (block,) = [block for block in BLOCKS if "~target.name" in block]
     done = subprocess.run(
-        ["bash", "-e", "-c", commands + SHORTCUT + block],
+        ["bash", "-e", "-c", ours + SHORTCUT + block],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=command.environment(),
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert done.returncode == 0 and "outputs/" in done.stdout, done.stderr
+
+
+def test_a_method_without_an_optimiser_refuses_one(folder):
+    done = tried("try method._target_=plain.Plain optimizer=sgd", folder)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == (
+        "equidiff: optimizer=sgd: the chosen method takes no optimizer; leave it out, or choose another method\n"
+    )
+
+
+def test_from_python(tmp_path, monkeypatch, capsys):
+    """The blocks of the page in order, those of the shell as well."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```(python|sh)\n(.*?)^```", (DOCS / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 8
+    names = {}
+    for kind, text in blocks:
+        if kind == "sh":
+            assert command.in_process(shlex.split(text)[1:], tmp_path).returncode == 0
+        else:
+            exec(text, names)
+    assert sorted(names["members"]) == [0, 1] and names["members"][0].shape == (3, 32, 32)
+    assert names["run"].pictures.shape == (2, 32, 32, 3)
+    assert names["run"].latents["z"].shape == (2, 10, 8, 8)
+    assert len(names["run"].loss_rows) == 4 and names["run"].loss_rows[0]["step"] == 1
+    assert len(names["finished"]) == 1
+
+
+def test_the_notebook(tmp_path, monkeypatch):
+    """Its code runs, with a smaller budget than it was made with, and its pictures are in it."""
+    notebook = json.loads((DOCS / "python.ipynb").read_text())
+    monkeypatch.chdir(tmp_path)
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    names = {}
+    for cell in cells:
+        text = "".join(cell["source"])
+        for more, fewer in {"samples=4": "samples=1", "budget.steps=25": "budget.steps=2", "=32": "=4"}.items():
+            text = text.replace(more, fewer)
+        exec(text, names)
+    shown = [output for cell in cells for output in cell["outputs"] if "image/png" in output.get("data", {})]
+    assert len(shown) >= 2

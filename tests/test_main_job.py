@@ -5,22 +5,18 @@ import json
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from equidiff_cli.pictures.convert import to_tensor
-from equidiff_cli.request import build as configuration
-from equidiff_cli.request.schema import configs, register
+from equidiff_cli.request.build import part
+from equidiff_cli.request.schema import composed
 from equidiff_cli.target.small import embedded
 
 
 @pytest.fixture(scope="module")
 def spread():
     """Standard deviation of the cat logit over 64 unguided samples that the run itself does not use."""
-    register()
-    with initialize_config_dir(str(configs()), version_base="1.3"):
-        config = compose("run")
-    prior = configuration.build(config, "prior", device=torch.device("cpu"), autocast=torch.float32)
+    prior = part(composed(), "prior").build(device=torch.device("cpu"), autocast=torch.float32)
     noise = torch.stack([prior.noise(1000 + i) for i in range(64)])
     target = embedded("smallconv")
     with torch.no_grad():

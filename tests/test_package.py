@@ -38,7 +38,7 @@ def test_the_wheel_has_configurations_weights_and_pictures(installed):
     assert {path.relative_to(ROOT / "configs") for path in (ROOT / "configs").rglob("*.yaml")} == {
         path.relative_to(package / "configs") for path in (package / "configs").rglob("*.yaml")
     }
-    for pattern in ("prior/embedded/*.safetensors", "prior/embedded/MODEL_CARD.md", "queries/*.png"):
+    for pattern in ("shipped/*.safetensors", "shipped/MODEL_CARD.md", "shipped/queries/*.png", "evaluation/*.yaml"):
         names = {path.name for path in (ROOT / "equidiff_cli").glob(pattern)}
         assert names and names == {path.name for path in package.glob(pattern)}, pattern
     assert not (installed / "tests").exists() and not (installed / "scripts").exists()

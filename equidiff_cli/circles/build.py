@@ -1,5 +1,7 @@
 """The prior and the target of `experiment=circles`: read the shipped weights, put the parts together."""
 
+from dataclasses import dataclass
+
 from torch import nn
 
 from equidiff_cli.checks import one_of
@@ -7,31 +9,51 @@ from equidiff_cli.circles import rings
 from equidiff_cli.circles.networks import IdentityDecoder, Perceptron, PointFlow
 from equidiff_cli.circles.plane import to_plane
 from equidiff_cli.circles.points import Points
-from equidiff_cli.prior.prior import Prior
+from equidiff_cli.prior.prior import Prior, check_solver
 from equidiff_cli.shipped import WEIGHTS
 from equidiff_cli.target.target import Target
 from equidiff_cli.weights.read import load, read, sha256
 
 
-def prior(*, image_size, solver, steps, shift, device, autocast):
-    """A flow from noise to the points of two rings; the identity is its decoder.
+@dataclass(frozen=True, kw_only=True)
+class Circles:
+    """A flow from noise to the points of two rings, whose decoder is the identity; a `PriorSource`.
 
     Args:
         image_size: side of what it makes; a point is one pixel.
         solver, steps, shift: see `Prior`.
-        device, autocast: where it runs and the element type of its network.
     """
-    one_of("prior.image_size", image_size, [1])
-    file = WEIGHTS / "circles_flow.safetensors"
-    state = read(file, "prior")
-    mean, std = (state.pop(f"latents_{name}").float().to(device) for name in ("mean", "std"))
-    network = load(PointFlow, state, "prior", file).to(device)
-    made = Prior(network, IdentityDecoder(), mean, std, solver=solver, steps=steps, shift=shift, autocast=autocast)
-    made.name, made.weights = "circles", {file.name: sha256(file)}
-    return made
 
+    medium = Points()
 
-prior.medium = Points
+    image_size: int
+    solver: str
+    steps: int
+    shift: float
+
+    def __post_init__(self):
+        one_of("prior.image_size", self.image_size, [1])
+        check_solver(self.solver, self.steps, self.shift)
+
+    def sources(self):
+        return []
+
+    def build(self, device, autocast):
+        file = WEIGHTS / "circles_flow.safetensors"
+        state = read(file, "prior")
+        mean, std = (state.pop(f"latents_{name}").float().to(device) for name in ("mean", "std"))
+        return Prior(
+            load(PointFlow, state, "prior", file).to(device),
+            IdentityDecoder(),
+            mean,
+            std,
+            name="circles",
+            weights={file.name: sha256(file)},
+            solver=self.solver,
+            steps=self.steps,
+            shift=self.shift,
+            autocast=autocast,
+        )
 
 
 class ToPlane(nn.Module):
@@ -41,8 +63,14 @@ class ToPlane(nn.Module):
         return to_plane(x)
 
 
-def target():
-    """The perceptron that tells the inner ring from the outer one."""
-    file = WEIGHTS / "circles_perceptron.safetensors"
-    model = load(Perceptron, read(file, "target"), "target", file)
-    return Target(model, ToPlane(), rings.CLASSES, "circles", [file], channels=2)
+@dataclass(frozen=True)
+class CirclesTarget:
+    """The perceptron that tells the inner ring from the outer one; a `TargetSource`."""
+
+    def sources(self):
+        return []
+
+    def build(self):
+        file = WEIGHTS / "circles_perceptron.safetensors"
+        model = load(Perceptron, read(file, "target"), "target", file)
+        return Target(model, ToPlane(), rings.CLASSES, "circles", [file], channels=2)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from equidiff_cli.circles import rings
 from equidiff_cli.circles.levelcurve import field_of, on_grid, trace
-from equidiff_cli.circles.plane import from_plane
+from equidiff_cli.circles.plane import EXTENT, from_plane
 
 INSIDE, OUTSIDE, MEMBER = "#2166ac", "#b2182b", "#ffd92f"
 SHADES = MaxNLocator(24, symmetric=True)  # of the objective, at round values
@@ -20,7 +20,7 @@ def draw_panel(axes, objective, query, members, title):
 
     Of an objective with several values the first is shaded; each has its level curve, and the set is where they meet.
     """
-    values, axis = on_grid(field_of(objective), rings.EXTENT, cells=200)
+    values, axis = on_grid(field_of(objective), EXTENT, cells=200)
     shades = SHADES.tick_values(-np.abs(values).max(), np.abs(values).max())
     surface = axes.contourf(axis, axis, values, shades, cmap="RdBu", alpha=0.5)
     points, labels = rings.training_points()
@@ -31,7 +31,7 @@ def draw_panel(axes, objective, query, members, title):
         )  # seen in the legend
     with torch.no_grad():
         levels = objective(from_plane(query[None].float()))[0].tolist()
-    lines = [line for k, level in enumerate(levels) for line in trace(field_of(objective, k), level, rings.EXTENT)]
+    lines = [line for k, level in enumerate(levels) for line in trace(field_of(objective, k), level, EXTENT)]
     for i, line in enumerate(lines):
         axes.plot(*line.T, color="black", linewidth=1.0, label=None if i else "level curve")
     axes.scatter(*members.T, s=16, color=MEMBER, edgecolors="black", linewidths=0.6, zorder=3, label="samples")

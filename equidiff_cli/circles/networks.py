@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from equidiff_cli.prior.precision import keep_in
+
 
 class Perceptron(nn.Sequential):
     """Points (N, 2) -> logits (N, 2). Smooth, so that the level curves are, too."""
@@ -42,6 +44,10 @@ class PointFlow(nn.Module):
         """Latents (N, 2, 1, 1) and their condition, (N, D) or (1, D) for all -> dz/dt (N, 2, 1, 1)."""
         x = torch.cat([z.flatten(1), c.expand(len(z), -1)], dim=1)
         return self.layers(x)[:, :, None, None]
+
+    def keep_in(self, dtype):
+        """Keep the layers in `dtype`."""
+        keep_in(dtype, self.layers)
 
 
 class IdentityDecoder(nn.Module):

@@ -5,14 +5,14 @@ import sys
 
 from huggingface_hub.utils import disable_progress_bars
 
-from equidiff_cli.request import build as configuration
+from equidiff_cli.request.build import part, sources
 from equidiff_cli.request.check import complete
 from equidiff_cli.weights.hub import cached, check, download, locate
 
 log = logging.getLogger(__name__)
 
 
-def prepare(config, directory):
+def prepare(config, directory, words=()):
     """Ask where every file is; `ValueError` for what exists nowhere.
 
     Returns a function without arguments that does the work and returns the files, for standard output.
@@ -23,10 +23,10 @@ def prepare(config, directory):
         raise ValueError("fetch: says nothing to bring; give prior=..., target=..., or both")
     if not sys.stderr.isatty():
         disable_progress_bars()
-    sources = [source for group in groups for source in configuration.sources(config, group)]
-    missing = [source for source in sources if cached(source) is None]
+    wanted = [source for group in groups for source in sources(part(config, group))]
+    missing = [source for source in wanted if cached(source) is None]
     remotes = dict(zip(missing, locate(missing), strict=True))
-    return lambda: work(sources, remotes)
+    return lambda: work(wanted, remotes)
 
 
 def work(sources, remotes):

@@ -8,7 +8,7 @@ from equidiff_cli.checks import one_of
 from equidiff_cli.files import whole
 from equidiff_cli.report.page import render
 from equidiff_cli.request.check import complete
-from equidiff_cli.runs.names import find
+from equidiff_cli.runs.names import REPORT, SWEEP, find
 from equidiff_cli.runs.reader import read
 
 log = logging.getLogger(__name__)
@@ -74,11 +74,11 @@ def place(output, kind, words, paths):
             folder = paths[0]
         elif len(words) == 1:
             folder = Path(words[0])
-        elif len(parents) == 1 and (paths[0].parent / "multirun.yaml").exists():
+        elif len(parents) == 1 and (paths[0].parent / SWEEP).exists():
             folder = paths[0].parent
         else:
             folder = Path()
-        file = folder.resolve() / ("report.html" if kind == "html" else f"figure.{kind}")
+        file = folder.resolve() / (REPORT if kind == "html" else f"figure.{kind}")
     else:
         file = Path(output).absolute()
         if file.suffix.lower() != f".{kind}":

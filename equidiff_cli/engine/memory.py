@@ -15,19 +15,11 @@ class Memory:
     """Keeps a run within memory.
 
     Args:
-        prior: what recomputes in the backward pass as the plan says.
-        plan: a `Plan`, the first to try.
+        plan: a `Plan`, the first to try; `plan` is always the one to work by now.
     """
 
-    def __init__(self, prior, plan):
-        self.prior = prior
-        self.follow(plan)
-
-    def follow(self, plan):
-        """Work by this plan from now on."""
-        self.plan, self.prior.recompute = plan, plan.recompute
-        if plan.decoder:
-            self.prior.decoder.enable_gradient_checkpointing()
+    def __init__(self, plan):
+        self.plan = plan
 
     def attempt(self, function):
         """What `function()` returns; where memory runs out, it is called again with a lighter plan.
@@ -45,7 +37,7 @@ class Memory:
     def lighten(self):
         """Free what can be freed and follow the next lighter plan."""
         gc.collect()
-        if self.prior.device.type == "cuda":
+        if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         plan = self.plan.lighter()
         if plan is None:
@@ -54,7 +46,7 @@ class Memory:
                 " goes on where there is more memory; smaller networks or pictures need less"
             )
         log.warning("out of memory with %s; going on with %s", self.plan, plan)
-        self.follow(plan)
+        self.plan = plan
 
 
 def exhausted(error):

@@ -8,6 +8,7 @@ import torch
 
 from equidiff_cli.engine.memory import exhausted
 from equidiff_cli.prior import sampler
+from equidiff_cli.prior.sampler import Adjoint
 
 MOST = {"cuda": 32}  # samples that batch=auto takes at once, however much memory there is
 MOST_ELSEWHERE = 16  # on a CPU larger batches are hardly faster
@@ -33,6 +34,11 @@ class Plan:
     recompute: int
     decoder: bool = False
 
+    @property
+    def adjoint(self):
+        """How to differentiate by this plan."""
+        return Adjoint(self.steps, self.recompute, self.decoder)
+
     def lighter(self):
         """The next plan that needs less memory: first more recomputation, then half the batch; None at the end."""
         kept = self.steps - self.recompute
@@ -47,7 +53,7 @@ class Plan:
         return f"batch={self.batch}, {self.recompute} of {self.steps} solver steps{too} recomputed"
 
 
-def settle(batch, checkpoint, samples, prior, invariance):
+def settle(batch, checkpoint, gradient_steps, samples, prior, question):
     """The `Plan` for what was asked; what is "auto" follows from what one sample keeps in memory and what is free.
 
     The batch comes first: as many samples as fit with the recomputation asked for (all of it if that is "auto"). What
@@ -56,16 +62,17 @@ def settle(batch, checkpoint, samples, prior, invariance):
     Args:
         batch: a number or "auto".
         checkpoint: "auto", "all", "none", or how many solver steps to compute again.
+        gradient_steps: "all", or through how many solver steps, the last ones, the gradient goes.
         samples: how many there are to draw.
-        prior, invariance: what a sample passes through.
+        prior, question: what a sample passes through.
     """
-    steps = prior.gradient_steps
+    steps = prior.steps if gradient_steps == "all" else gradient_steps
     recompute = {"all": steps, "auto": steps, "none": 0}.get(checkpoint, checkpoint)
     plan = Plan(batch, steps, min(recompute, steps))
     if "auto" not in (batch, checkpoint):
         return plan
     try:
-        step, rest = (max(size, 1) for size in footprint(prior, invariance))
+        step, rest = (max(size, 1) for size in footprint(prior, question))
     except (RuntimeError, MemoryError) as error:
         if not exhausted(error):
             raise
@@ -81,14 +88,14 @@ def settle(batch, checkpoint, samples, prior, invariance):
     return plan
 
 
-def footprint(prior, invariance):
+def footprint(prior, question):
     """Bytes that one sample keeps for the backward pass: in one solver step, and in the decoder and the target."""
 
     def solver_step(z):
-        return sampler.integrate(prior.step, prior.velocity, z, prior.times[:2], recompute=0)
+        return sampler.integrate(prior.step, prior.velocity, z, prior.times[:2], Adjoint(recompute=0))
 
     def picture(z):
-        return invariance(prior.decode(z))
+        return question(prior.decode(z))
 
     return [kept(part, prior, 2) - kept(part, prior, 1) for part in (solver_step, picture)]
 

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from equidiff_cli.methods.events import Finished
+
 EVERY_SECONDS = 10.0
 MOST_ROWS = 24
 COLOURS = {"running": "cyan", "converged": "green", "budget": "yellow", "nonfinite": "red"}
@@ -19,17 +21,14 @@ class Progress:
         samples: how many there will be.
         steps: budget of a sample.
         threshold: loss below which a sample has converged.
-        done: records of samples that an earlier part of the run finished.
     """
 
-    def __init__(self, samples, steps, threshold, done=()):
+    def __init__(self, samples, steps, threshold):
         self.samples, self.steps, self.threshold = samples, steps, threshold
         self.console = Console(stderr=True)
         self.rows, self.used = {}, []  # index -> (status, steps, loss); steps that finished samples took
         self.started = self.said = time.monotonic()
         self.evaluations = 0
-        for record in done:
-            self.finished(record["index"], record["status"], record["steps"], record["loss"])
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
 
     def __enter__(self):
@@ -41,6 +40,18 @@ class Progress:
         if self.live:
             self.live.update(self.table())
             self.live.stop()
+
+    def resume(self, records):
+        """Take note of the samples that an earlier part of the run finished."""
+        for record in records:
+            self.finished(record["index"], record["status"], record["steps"], record["loss"])
+
+    def take(self, event):
+        """Take note of an event and show it."""
+        if isinstance(event, Finished):
+            self.finished(event.index, event.status, event.steps, event.best["loss"].item())
+        else:
+            self.stepped(event)
 
     def stepped(self, event):
         """Take note of a `Step`."""

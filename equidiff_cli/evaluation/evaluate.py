@@ -28,7 +28,7 @@ def evaluate(case):
         "warnings": run.warnings,
         "missing": run.missing,
         "null_spread": case.spread,
-        "null_samples": len(case.null.pictures),
+        "null_samples": len(case.unguided),
         "per_sample": rows,
         "columns": columns,
         "metrics": [metric for section in sections for metric in section.metrics],

@@ -1,4 +1,7 @@
-"""What every method yields: a `Step` for each step, a `Finished` for each sample that leaves."""
+"""What every method yields: a `Step` for each step of the samples in work, a `Finished` for each sample that leaves.
+
+The samples that leave in a step come before its `Step`.
+"""
 
 from dataclasses import dataclass
 
@@ -21,10 +24,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Finished:
-    """A sample left its slot with the best pair it saw; tensors are on the CPU, without a batch dimension."""
+    """A sample left its slot with the best pair it saw.
+
+    Args:
+        status: one of `STATUS` but "going".
+        steps, evaluations: measurements of the loss, evaluations of the velocity network.
+        best: what was measured, tensors on the CPU without a batch dimension: `loss`, `loss_unfiltered`,
+            `loss_filtered`, `objective`, `objective_filtered`, `z_start`, `z`, `picture`.
+    """
 
     index: int
     status: str
     steps: int
+    evaluations: int
     seconds: float
     best: dict

@@ -1,61 +1,79 @@
 """The algorithm: optimise starting noise until the target cannot tell the picture from the query.
 
-`sample` is a generator of events. Scheduling lives in `slots.py`, memory in `memory.py`, the optimisers in `optim.py`,
-files in `rundir.py`.
+`Latent` is a generator of events. Who shares the device is decided in `engine/`, the optimisers are in
+`parts/optimizers.py`, the losses in `parts/questions.py`; files and terminals are not known here.
 """
 
 import torch
 
 from equidiff_cli.methods.events import BUDGET, CONVERGED, GOING, NONFINITE, STATUS, Finished, Step
+from equidiff_cli.prior.sampler import Adjoint
 
 
-def sample(prior, invariance, optimizer, slots, memory, *, steps, threshold):
-    """Draw members of the invariant set; yields a `Finished` for every sample that leaves, a `Step` for every step.
+class Latent:
+    """Lines 3-14: members of the invariant set by descent on the starting noise, through the whole sampler.
 
     Args:
-        prior: `Prior`; starting noise -> latents -> pictures.
-        invariance: `Invariance`; pictures -> losses.
-        optimizer: of `optim.py`.
-        slots: `Slots`, the samples in work and those that wait.
-        memory: `Memory`, how many samples pass through the networks together; a step that does not fit is tried again.
+        optimizer: of `parts/optimizers.py`.
         steps: budget B, evaluations of the loss a sample.
         threshold: tau; a sample is finished when its loss is below.
     """
 
-    def step():
-        slots.fill(prior.noise, optimizer.init)  # lines 1, 3
-        last = slots.steps + 1 == steps
-        parts = zip(slots.z0.split(memory.plan.batch), last.split(memory.plan.batch), strict=True)
-        measured, grad, status = joined([evaluate(prior, invariance, *part, threshold) for part in parts])  # lines 5-13
-        z0, state = optimizer.step(slots.z0, grad, slots.state)  # line 13
-        norms = torch.stack([v.flatten(1).norm(dim=1) for v in (grad, slots.z0)])
-        losses = torch.stack([measured[name] for name in ("loss", "loss_unfiltered", "loss_filtered")])
-        numbers = torch.cat([losses, norms]).cpu()  # waits for the device a second time, for the check of the gradient
-        status[(status == GOING) & ~numbers[3].isfinite()] = NONFINITE
-        index, step = slots.index.tolist(), (slots.steps + 1).tolist()
-        leaving = slots.advance(measured, z0, state, status == GOING)
-        finished = [Finished(index[i], STATUS[status[i]], step[i], seconds, best) for i, best, seconds in leaving]
-        return [*finished, Step(index, step, *numbers.tolist())]
+    def __init__(self, optimizer, steps, threshold):
+        self.optimizer, self.steps, self.threshold = optimizer, steps, threshold
 
-    while slots.unfinished:
-        yield from memory.attempt(step)
+    def __call__(self, prior, question, slots, memory):
+        """Draw the samples in `slots`; yields a `Finished` for every sample that leaves, a `Step` for every step.
+
+        Args:
+            prior: `Prior`; starting noise -> latents -> pictures.
+            question: of `parts/questions.py`; pictures -> losses.
+            slots: `Slots`, the samples in work and those that wait.
+            memory: `Memory`, how many samples pass through the networks together; a step that does not fit is tried
+                again.
+        """
+
+        def step():
+            slots.fill(prior.noise, self.optimizer.init)  # lines 1, 3
+            last = slots.steps + 1 == self.steps
+            parts = zip(slots.z0.split(memory.plan.batch), last.split(memory.plan.batch), strict=True)
+            adjoint = memory.plan.adjoint
+            measured, grad, status = joined(
+                [evaluate(prior, question, *part, self.threshold, adjoint) for part in parts]  # lines 5-13
+            )
+            z0, state = self.optimizer.step(slots.z0, grad, slots.state)  # line 13
+            norms = torch.stack([v.flatten(1).norm(dim=1) for v in (grad, slots.z0)])
+            losses = torch.stack([measured[name] for name in ("loss", "loss_unfiltered", "loss_filtered")])
+            numbers = torch.cat([losses, norms]).cpu()  # waits for the device again, for the check of the gradient
+            status[(status == GOING) & ~numbers[3].isfinite()] = NONFINITE
+            index, count = slots.index.tolist(), (slots.steps + 1).tolist()
+            leaving = slots.advance(measured, z0, state, status == GOING)
+            finished = [
+                Finished(index[i], STATUS[status[i]], count[i], count[i] * prior.evaluations, seconds, best)
+                for i, best, seconds in leaving
+            ]
+            return [*finished, Step(index, count, *numbers.tolist())]
+
+        while slots.unfinished:
+            yield from memory.attempt(step)
 
 
-def evaluate(prior, invariance, z0, last, threshold):
+def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint()):
     """Lines 5-12 and the gradient of line 13, for some of the samples.
 
     Args:
         z0: starting noise (n, C, H, W).
         last: whether the budget allows no further evaluation, (n,) on the CPU.
+        adjoint: `Adjoint`, how to differentiate through sampler and decoder.
 
     Returns what was measured, tensors of n rows on the device; d loss / d z0, zeros where no sample goes on; and what
     becomes of each sample, (n,) on the CPU.
     """
     with torch.set_grad_enabled(not last.all()):
         z0 = z0.detach().requires_grad_()
-        z = prior.flow(z0)  # lines 5-7
-        x = prior.decode(z)  # line 8
-        unfiltered, filtered, values, values_filtered = invariance(x)  # lines 9-10
+        z = prior.flow(z0, adjoint)  # lines 5-7
+        x = prior.decode(z, adjoint)  # line 8
+        unfiltered, filtered, values, values_filtered = question(x)  # lines 9-10
         loss = unfiltered + filtered  # line 11, scaled
     known = loss.detach().cpu()  # line 12 waits for the device
     status = torch.where(known < threshold, CONVERGED, torch.where(last, BUDGET, GOING))

@@ -4,7 +4,8 @@ A filter is a gain over the radial frequency r = sqrt(fx^2 + fy^2) / 0.5 with fx
 Nyquist along an axis and r = sqrt(2) the corner. `cutoff` lies on the same scale, from 1e-6 to 1. The image is
 continued by its mirror image, so nothing wraps around, a constant stays what it is and flips commute with the filter.
 The three families are those of Gonzalez & Woods, "Digital Image Processing", chapter 4. Butterworth and ideal filters
-overshoot at edges: an image in [0, 1] may leave that range by a little.
+overshoot at edges: an image in [0, 1] may leave that range by a little. `at(cutoff)` is the same kind of filter with
+another cutoff, for an evaluation; of no filter it is a gaussian one.
 """
 
 import torch
@@ -35,6 +36,9 @@ class Gaussian:
     def __init__(self, cutoff):
         self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
 
+    def at(self, cutoff):
+        return Gaussian(cutoff)
+
     def gain(self, r):
         return torch.exp(-0.5 * (r / self.cutoff) ** 2)
 
@@ -51,6 +55,9 @@ class Butterworth:
         self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
         self.order = number("filter.order", order, minimum=1, whole=True)
 
+    def at(self, cutoff):
+        return Butterworth(cutoff, self.order)
+
     def gain(self, r):
         return torch.rsqrt(1 + (r / self.cutoff) ** (2 * self.order))
 
@@ -64,6 +71,9 @@ class Ideal:
     def __init__(self, cutoff):
         self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
 
+    def at(self, cutoff):
+        return Ideal(cutoff)
+
     def gain(self, r):
         return (r <= self.cutoff).to(r.dtype)
 
@@ -73,6 +83,9 @@ class Ideal:
 
 class Identity:
     """No filter (`filter=none`): the images themselves."""
+
+    def at(self, cutoff):
+        return Gaussian(cutoff)
 
     def __call__(self, images):
         return images

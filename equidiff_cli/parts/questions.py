@@ -13,6 +13,8 @@ class Invariance:
         query: the query (1, 3, H, W) in [0, 1]; its values are the target (line 2).
     """
 
+    asks = "holding the {objective} in {target} at the query's value"
+
     def __init__(self, objective, distance, lowpass, query):
         if not callable(objective):
             raise ValueError(f"objective: must be a function of pictures, is {type(objective).__name__}")

@@ -4,6 +4,8 @@ import re
 
 from diffusers import AutoencoderKL
 
+from equidiff_cli.prior.precision import keep_in
+
 # In the published file but only used in training: the losses, the foundation model that latents were aligned with, and
 # the projection between the two.
 TRAINING_ONLY = ("loss.", "foundation_model.", "linear_proj.")
@@ -25,6 +27,14 @@ RENAMES = (  # (VA-VAE, diffusers), applied in this order to names below `encode
 )
 
 
+class Autoencoder(AutoencoderKL):
+    """diffusers' autoencoder, which says what of it may be kept in half precision."""
+
+    def keep_in(self, dtype):
+        """Keep what decodes in `dtype`; what encodes stays float32."""
+        keep_in(dtype, self.post_quant_conv, self.decoder)
+
+
 def build(
     latent_channels=32,
     block_out_channels=(128, 128, 256, 256, 512),
@@ -33,7 +43,7 @@ def build(
     sample_size=256,
     norm_num_groups=32,
 ):
-    """An `AutoencoderKL` with random weights; the defaults are VA-VAE f16d32 (Yao et al. 2025, arXiv:2501.01423).
+    """An `Autoencoder` with random weights; the defaults are VA-VAE f16d32 (Yao et al. 2025, arXiv:2501.01423).
 
     Encode: pictures (N, 3, H, W) in [-1, 1] -> latents (N, latent_channels, H / f, W / f), where f is
     2^(levels - 1); decode goes back. `attention_levels` names the levels (0 = full resolution) with attention.
@@ -41,7 +51,7 @@ def build(
     levels = len(block_out_channels)
     down = ["AttnDownEncoderBlock2D" if i in attention_levels else "DownEncoderBlock2D" for i in range(levels)]
     up = ["AttnUpDecoderBlock2D" if i in attention_levels else "UpDecoderBlock2D" for i in reversed(range(levels))]
-    return AutoencoderKL(
+    return Autoencoder(
         in_channels=3,
         out_channels=3,
         latent_channels=latent_channels,

@@ -1,11 +1,13 @@
-"""The priors of the configuration group `prior`: read the weights, put the parts together."""
+"""The prior that ships with the package."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from equidiff_cli.checks import one_of
+from equidiff_cli.pictures.medium import Pictures
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.patches import PatchAutoencoder
-from equidiff_cli.prior.prior import Prior
+from equidiff_cli.prior.prior import Prior, check_solver
 from equidiff_cli.shipped import WEIGHTS
 from equidiff_cli.weights.read import load, read, sha256
 
@@ -15,19 +17,33 @@ EMBEDDED_NETWORK = dict(
 EMBEDDED_AUTOENCODER = dict(patch_size=4, latent_channels=10, width=128, depth=4)
 
 
-def embedded(*, image_size, solver, steps, shift, device, autocast):
-    """The small prior that ships with the package: pictures of 32 x 32, trained on CIFAR-10.
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """The small prior that ships with the package, trained on CIFAR-10; a `PriorSource`.
 
     Args:
         image_size: side of the pictures in pixels; these weights make 32.
         solver, steps, shift: see `Prior`.
-        device, autocast: where it runs and the element type of its networks.
     """
-    one_of("prior.image_size", image_size, [32])
-    files = WEIGHTS / "lightningdit.safetensors", WEIGHTS / "autoencoder.safetensors"
-    prior = small(*files, solver=solver, steps=steps, shift=shift, device=device, autocast=autocast)
-    prior.name = "embedded"
-    return prior
+
+    medium = Pictures()
+
+    image_size: int
+    solver: str
+    steps: int
+    shift: float
+
+    def __post_init__(self):
+        one_of("prior.image_size", self.image_size, [32])
+        check_solver(self.solver, self.steps, self.shift)
+
+    def sources(self):
+        return []
+
+    def build(self, device, autocast):
+        files = WEIGHTS / "lightningdit.safetensors", WEIGHTS / "autoencoder.safetensors"
+        solver = dict(solver=self.solver, steps=self.steps, shift=self.shift)
+        return small(*files, device=device, autocast=autocast, **solver)
 
 
 def small(network_file, decoder_file, *, device, keys=("prior", "prior"), **options):
@@ -41,6 +57,6 @@ def small(network_file, decoder_file, *, device, keys=("prior", "prior"), **opti
     network = load(lambda: LightningDiT(**EMBEDDED_NETWORK), state, keys[0], network_file)
     state = read(decoder_file, keys[1])
     decoder = load(lambda: PatchAutoencoder(**EMBEDDED_AUTOENCODER), state, keys[1], decoder_file)
-    prior = Prior(network.to(device), decoder.to(device), mean.to(device), std.to(device), **options)
-    prior.weights = {Path(file).name: sha256(file) for file in (network_file, decoder_file)}
-    return prior
+    weights = {Path(file).name: sha256(file) for file in (network_file, decoder_file)}
+    parts = (part.to(device) for part in (network, decoder, mean, std))
+    return Prior(*parts, name="embedded", weights=weights, **options)

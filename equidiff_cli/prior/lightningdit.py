@@ -7,18 +7,63 @@ Shapes in the comments: N samples, T tokens, D width, h heads, d = D / h.
 """
 
 import math
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-SIZES = {  # name: (depth, width, heads); each with patch 1 or 2
-    "B": (12, 768, 12),
-    "L": (24, 1024, 16),
-    "XL": (28, 1152, 16),
-    "1p0B": (24, 1536, 24),
-    "1p6B": (28, 1792, 28),
-}
+from equidiff_cli.checks import number
+from equidiff_cli.prior.precision import keep_in
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The options of `LightningDiT`, under the names of the published code; unchanged they are those of XL/1.
+
+    Args:
+        input_size: height and width of the latents.
+        patch_size: side of a patch in latent pixels.
+        in_channels: channels C of the latents.
+        hidden_size, depth, num_heads, mlp_ratio: the size of the transformer; `configs/prior/local.yaml` names those of
+            the published sizes.
+        num_classes: classes in the table, without the null class.
+        use_qknorm, use_swiglu, use_rope, use_rmsnorm, wo_shift: variations of the published code.
+        learn_sigma: the final layer has twice the channels, of which the first half is the velocity.
+
+    Raises `ValueError` for what is of the wrong type, and for numbers that do not go together.
+    """
+
+    input_size: int = 16
+    patch_size: int = 1
+    in_channels: int = 32
+    hidden_size: int = 1152
+    depth: int = 28
+    num_heads: int = 16
+    mlp_ratio: float = 4.0
+    num_classes: int = 1000
+    use_qknorm: bool = False
+    use_swiglu: bool = True
+    use_rope: bool = True
+    use_rmsnorm: bool = True
+    wo_shift: bool = False
+    learn_sigma: bool = False
+
+    def __post_init__(self):
+        for field in fields(self):
+            key, value = f"prior.architecture.{field.name}", getattr(self, field.name)
+            if field.type is not bool:
+                number(key, value, **dict(above=0) if field.type is float else dict(minimum=1, whole=True))
+            elif not isinstance(value, bool):
+                raise ValueError(f"{key}={value}: must be true or false")
+        if self.input_size % self.patch_size:
+            raise ValueError(
+                f"prior.architecture.patch_size={self.patch_size}: must divide input_size={self.input_size}"
+            )
+        if self.hidden_size % (4 * self.num_heads):  # pairs of channels turn, half with the row, half with the column
+            raise ValueError(
+                f"prior.architecture.hidden_size={self.hidden_size}: must be a multiple of 4 num_heads={self.num_heads}"
+            )
 
 
 class RMSNorm(nn.Module):
@@ -191,47 +236,26 @@ class LightningDiT(nn.Module):
     t = 0 is noise and t = 1 is data; class `num_classes` means none.
 
     Args:
-        input_size: height and width of the latents.
-        patch_size: side of a patch in latent pixels.
-        in_channels: channels C of the latents.
-        hidden_size, depth, num_heads, mlp_ratio: the size of the transformer, see `SIZES`.
-        num_classes: classes in the table, without the null class.
-        use_qknorm, use_swiglu, use_rope, use_rmsnorm, wo_shift: variations of the published code.
-        learn_sigma: the final layer has twice the channels, of which the first half is the velocity.
+        options: of `Architecture`.
     """
 
-    def __init__(
-        self,
-        input_size=16,
-        patch_size=1,
-        in_channels=32,
-        hidden_size=1152,
-        depth=28,
-        num_heads=16,
-        mlp_ratio=4.0,
-        num_classes=1000,
-        use_qknorm=False,
-        use_swiglu=True,
-        use_rope=True,
-        use_rmsnorm=True,
-        wo_shift=False,
-        learn_sigma=False,
-    ):
+    def __init__(self, **options):
         super().__init__()
-        self.patch_size, self.in_channels, self.num_classes = patch_size, in_channels, num_classes
-        self.input_size = input_size
-        self.out_channels = 2 * in_channels if learn_sigma else in_channels
-        grid = input_size // patch_size
-        self.x_embedder = PatchEmbedding(patch_size, in_channels, hidden_size)
-        self.t_embedder = TimeEmbedding(hidden_size)
-        self.y_embedder = LabelEmbedding(num_classes, hidden_size)
-        self.pos_embed = nn.Parameter(sincos_position_embedding(hidden_size, grid), requires_grad=False)
-        self.feat_rope = RotaryEmbedding(hidden_size // num_heads, grid) if use_rope else None
+        a = Architecture(**options)
+        self.patch_size, self.in_channels, self.num_classes = a.patch_size, a.in_channels, a.num_classes
+        self.input_size = a.input_size
+        self.out_channels = 2 * a.in_channels if a.learn_sigma else a.in_channels
+        width, grid = a.hidden_size, a.input_size // a.patch_size
+        self.x_embedder = PatchEmbedding(a.patch_size, a.in_channels, width)
+        self.t_embedder = TimeEmbedding(width)
+        self.y_embedder = LabelEmbedding(a.num_classes, width)
+        self.pos_embed = nn.Parameter(sincos_position_embedding(width, grid), requires_grad=False)
+        self.feat_rope = RotaryEmbedding(width // a.num_heads, grid) if a.use_rope else None
         self.blocks = nn.ModuleList(
-            Block(hidden_size, num_heads, mlp_ratio, use_qknorm, use_swiglu, use_rmsnorm, wo_shift)
-            for _ in range(depth)
+            Block(width, a.num_heads, a.mlp_ratio, a.use_qknorm, a.use_swiglu, a.use_rmsnorm, a.wo_shift)
+            for _ in range(a.depth)
         )
-        self.final_layer = FinalLayer(hidden_size, patch_size**2 * self.out_channels, use_rmsnorm)
+        self.final_layer = FinalLayer(width, a.patch_size**2 * self.out_channels, a.use_rmsnorm)
 
     def condition(self, t, y):
         """Times (N,) and classes (N,) -> the condition (N, D) that modulates every block."""
@@ -252,3 +276,7 @@ class LightningDiT(nn.Module):
         p, side = self.patch_size, self.input_size // self.patch_size
         x = x.reshape(len(x), side, side, p, p, self.out_channels)
         return torch.einsum("nhwpqc->nchpwq", x).reshape(len(x), self.out_channels, side * p, side * p)
+
+    def keep_in(self, dtype):
+        """Keep what comes after the condition in `dtype`; the embeddings of time and class stay float32."""
+        keep_in(dtype, self.x_embedder, self.blocks, self.final_layer)

@@ -11,6 +11,8 @@ from diffusers.models.autoencoders.vae import DecoderOutput
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from equidiff_cli.prior.precision import keep_in
+
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions around which the input is carried: (N, C, H, W) -> (N, C, H, W)."""
@@ -62,6 +64,10 @@ class PatchAutoencoder(nn.Module):
     def enable_gradient_checkpointing(self):
         """Keep only what enters each block for the backward pass and compute the rest again, as in diffusers."""
         self.recompute = True
+
+    def keep_in(self, dtype):
+        """Keep what decodes in `dtype`; what encodes stays float32."""
+        keep_in(dtype, self.synthesis, self.refine)
 
     @torch.no_grad()
     def fit(self, x):

@@ -1,10 +1,14 @@
 """The prior: from starting noise to a picture, one differentiable path through the sampler and the decoder."""
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 import torch
 
 from equidiff_cli.checks import number, one_of
 from equidiff_cli.prior import sampler
+from equidiff_cli.prior.sampler import Adjoint
+from equidiff_cli.weights.hub import Source
 
 NULL_STREAM = 2**64  # a third word of entropy keeps unguided samples apart from those of every run, seed < 2**32
 
@@ -21,43 +25,64 @@ def check_solver(solver, steps, shift):
     number("prior.shift", shift, above=0)
 
 
-def keep_in(dtype, module):
-    """Keep the weights of products in `dtype`. Autocast would cast them to it at every call, as it remembers only those
-    that ask for gradients; results are the same."""
-    for part in module.modules():
-        if isinstance(part, (torch.nn.Linear, torch.nn.Conv2d)):
-            part.to(dtype)
+@runtime_checkable
+class PriorSource(Protocol):
+    """What `_target_` of an option of the group `prior` makes: a light object, which reads nothing before `build`.
+
+    It is called with the options of the configuration, checks them (`ValueError`, "prior.key=value: what is accepted")
+    and has what is below; a frozen dataclass does. A prior of one's own needs the same and nothing else.
+
+    Attributes:
+        medium: how queries are read and samples are kept: `Pictures()` of `equidiff_cli.pictures.medium`, where the
+            prior decodes to (N, 3, H, W), or `Points()` of `equidiff_cli.circles.points`, where it is (N, 2, 1, 1).
+        image_size: side of what it makes, H = W.
+        steps: solver steps T from noise to data.
+    """
+
+    medium: object
+    image_size: int
+    steps: int
+
+    def sources(self) -> list[Source]:
+        """The files of its weights, which are brought into the cache before `build`; none for what is at hand."""
+
+    def build(self, device: torch.device, autocast: torch.dtype) -> "Prior":
+        """Read the weights and put the parts together on `device`; `ValueError` for files that do not fit."""
 
 
 class Prior:
     """A latent flow model whose whole sampling loop is one differentiable function.
 
     Args:
-        network: velocity network, `LightningDiT`.
-        decoder: `AutoencoderKL` of diffusers or what decodes like it; latents -> pictures in [-1, 1].
-        mean, std: statistics of the latents, each (1, C, 1, 1).
+        network: the velocity network, such as `LightningDiT`, frozen. It has `in_channels` C and `input_size` H = W of
+            its latents, and `num_classes`, the number of the null class. `condition(t, y)` maps times (N,) and classes
+            (N,) to conditions (N, D); `velocity(z, c)` maps latents (N, C, H, W) and conditions, (N, D) or (1, D), to
+            dz/dt (N, C, H, W), where t = 0 is noise and t = 1 is data.
+        decoder: an `AutoencoderKL` of diffusers or what decodes like it, frozen. `decode(z)` gives pictures in [-1, 1]
+            as `sample` of what it returns; after `enable_gradient_checkpointing()` its blocks are computed again in the
+            backward pass.
+        mean, std: statistics of the latents, each (1, C, 1, 1); their device is that of the prior.
+        name: what to call it in records.
+        weights: SHA-256 of the files of the weights by their names.
         solver: "euler" or "heun".
         steps: solver steps T from noise to data.
         shift: shift of the time grid, see `sampler.time_grid`.
-        autocast: element type of the network and the decoder; latents stay float32.
-
-    Two attributes may be changed at any time, see `sampler.integrate`: `gradient_steps`, the solver steps that the
-    gradient goes through, at first all; and `recompute`, how many of them are computed again in the backward pass, at
-    first all (None).
+        autocast: element type of the network and the decoder; latents stay float32. Where one of them has a method
+            `keep_in(dtype)`, it is called for another type than float32, see `precision.keep_in`.
     """
 
-    def __init__(self, network, decoder, mean, std, *, solver, steps, shift, autocast=torch.float32):
-        self.network, self.decoder, self.mean, self.std = network, decoder, mean, std
+    def __init__(self, network, decoder, mean, std, *, name, weights, solver, steps, shift, autocast=torch.float32):
         check_solver(solver, steps, shift)
+        self.network, self.decoder, self.mean, self.std = network, decoder, mean, std
+        self.name, self.weights, self.steps = name, weights, steps
         self.step, self.evaluations_per_step = sampler.SOLVERS[solver]
         self.device, self.autocast = mean.device, autocast
-        self.gradient_steps, self.recompute = steps, None
         self.times = sampler.time_grid(steps, shift)
         self.conditions = self._conditions(self.times)
-        if autocast != torch.float32:  # what comes after the condition, whose embeddings stay float32
-            for name, part in (*network.named_children(), *decoder.named_children()):
-                if name not in ("t_embedder", "y_embedder", "encoder", "quant_conv", "analysis"):
-                    keep_in(autocast, part)
+        if autocast != torch.float32:
+            for part in (network, decoder):
+                if hasattr(part, "keep_in"):
+                    part.keep_in(autocast)
 
     @property
     def latent_shape(self):
@@ -67,7 +92,7 @@ class Prior:
     @property
     def evaluations(self):
         """Network evaluations for one picture."""
-        return (len(self.times) - 1) * self.evaluations_per_step
+        return self.steps * self.evaluations_per_step
 
     def noise(self, seed):
         """Starting noise (C, H, W) ~ N(0, I) of one sample, drawn on the CPU so that it is the same on every device."""
@@ -92,12 +117,18 @@ class Prior:
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
             return self.network.velocity(z, condition).float()
 
-    def flow(self, z):
-        """Lines 5-7: starting noise (N, C, H, W) -> normalised latents at t = 1."""
-        return sampler.integrate(self.step, self.velocity, z, self.times, self.recompute, self.gradient_steps)
+    def compile(self):
+        """Compile the velocity: a minute or more at its first call, faster afterwards."""
+        self.network.velocity = torch.compile(self.network.velocity)
 
-    def decode(self, z):
+    def flow(self, z, adjoint=Adjoint()):
+        """Lines 5-7: starting noise (N, C, H, W) -> normalised latents at t = 1."""
+        return sampler.integrate(self.step, self.velocity, z, self.times, adjoint)
+
+    def decode(self, z, adjoint=Adjoint()):
         """Line 8: normalised latents (N, C, H, W) -> pictures (N, 3, H, W) in [0, 1]."""
+        if adjoint.decoder:
+            self.decoder.enable_gradient_checkpointing()  # from now on; results are the same
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
             x = self.decoder.decode(z * self.std + self.mean).sample.float()
         return ((x + 1) / 2).clamp(0, 1)

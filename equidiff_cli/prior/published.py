@@ -1,10 +1,13 @@
 """Priors in the published layout: a LightningDiT, a VA-VAE and the statistics of its latents, each from its file."""
 
+from dataclasses import dataclass
+
 import torch
 
 from equidiff_cli.checks import number, one_of
+from equidiff_cli.pictures.medium import Pictures
 from equidiff_cli.prior import autoencoder as vae
-from equidiff_cli.prior.lightningdit import LightningDiT
+from equidiff_cli.prior.lightningdit import Architecture, LightningDiT
 from equidiff_cli.prior.prior import Prior, check_solver
 from equidiff_cli.weights.copies import load_converted
 from equidiff_cli.weights.hub import Source, find
@@ -13,94 +16,78 @@ from equidiff_cli.weights.read import read, sha256
 PARTS = ("network", "decoder", "stats")
 
 
-def published(*, name, architecture, autoencoder, latent_multiplier, solver, steps, shift, device, autocast, **files):
-    """The published models, or a user's own in the same layout.
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The published models, or a user's own in the same layout; a `PriorSource`.
 
     Args:
         name: what to call it in records.
-        architecture: options of `LightningDiT`.
-        autoencoder: options of `autoencoder.build`.
-        latent_multiplier: latents are (z - mean) / std times this.
-        solver, steps, shift: see `Prior`.
-        device, autocast: where it runs and the element type of its networks.
-        files: `image_size` and the files, see `published_sources`.
-    """
-    sources = published_sources(
-        name=name,
-        architecture=architecture,
-        autoencoder=autoencoder,
-        latent_multiplier=latent_multiplier,
-        solver=solver,
-        steps=steps,
-        shift=shift,
-        **files,
-    )
-    network_file, decoder_file, *stats_file = found = find(sources)
-    mean, std = statistics(*stats_file, channels=architecture["in_channels"])
-    network, network_hash = load_converted(lambda: LightningDiT(**architecture), network_file, "prior.network")
-    decoder, decoder_hash = load_converted(
-        lambda: vae.build(**autoencoder, sample_size=files["image_size"]),
-        decoder_file,
-        "prior.decoder",
-        rename=vae.from_published,
-        ignore=vae.TRAINING_ONLY,
-    )
-    prior = Prior(
-        network.to(device),
-        decoder.to(device),
-        mean.to(device),
-        (std / latent_multiplier).to(device),
-        solver=solver,
-        steps=steps,
-        shift=shift,
-        autocast=autocast,
-    )
-    hashes = (network_hash, decoder_hash, *map(sha256, stats_file))
-    prior.name = name
-    prior.weights = {f"{part}/{file.name}": digest for part, file, digest in zip(PARTS, found, hashes, strict=False)}
-    return prior
-
-
-def published_sources(
-    *,
-    name,
-    image_size,
-    network,
-    decoder,
-    stats,
-    hub,
-    architecture,
-    autoencoder,
-    latent_multiplier,
-    solver,
-    steps,
-    shift,
-):
-    """Check every option, and say where `published` takes its files from.
-
-    Args:
         image_size: side of the pictures in pixels; must be what the two networks make.
         network, decoder, stats: local files, or None for the published ones; `stats` may be "none".
         hub: "owner/name/file" for each of the three, or None.
+        architecture: options of the transformer, see `Architecture`.
+        autoencoder: options of `autoencoder.build`.
+        latent_multiplier: latents are (z - mean) / std times this.
+        solver, steps, shift: see `Prior`.
     """
-    check_solver(solver, steps, shift)
-    number("prior.latent_multiplier", latent_multiplier, above=0)
-    check_architecture(**architecture)
-    check_autoencoder(**autoencoder, in_channels=architecture["in_channels"])
-    size = architecture["input_size"] * 2 ** (len(autoencoder["block_out_channels"]) - 1)
-    one_of("prior.image_size", image_size, [size])
-    sources = []
-    for part, path in zip(PARTS, (network, decoder, stats), strict=True):
-        if path == "none" and part == "stats":
-            continue
-        owner, repo, file = (hub or {}).get(part, "//").split("/", 2)
-        sources.append(
-            Source(f"prior.{part}", path, f"{owner}/{repo}" if file else None, (file,) if file else (), f"prior={name}")
+
+    medium = Pictures()
+
+    name: str
+    image_size: int
+    network: str | None
+    decoder: str | None
+    stats: str | None
+    hub: dict | None
+    architecture: dict
+    autoencoder: dict
+    latent_multiplier: float
+    solver: str
+    steps: int
+    shift: float
+
+    def __post_init__(self):
+        check_solver(self.solver, self.steps, self.shift)
+        number("prior.latent_multiplier", self.latent_multiplier, above=0)
+        latents = Architecture(**self.architecture)
+        check_autoencoder(**self.autoencoder, in_channels=latents.in_channels)
+        size = latents.input_size * 2 ** (len(self.autoencoder["block_out_channels"]) - 1)
+        one_of("prior.image_size", self.image_size, [size])
+
+    def sources(self):
+        """Where its files are taken from, two or three in the order of `PARTS`."""
+        parts = PARTS[:2] if self.stats == "none" else PARTS
+        return [self._source(part, getattr(self, part), (self.hub or {}).get(part)) for part in parts]
+
+    def _source(self, part, path, published):
+        owner, repo, file = (published or "//").split("/", 2)
+        where = (f"{owner}/{repo}", (file,)) if file else (None, ())
+        return Source(f"prior.{part}", path, *where, f"prior={self.name}")
+
+    def build(self, device, autocast):
+        network_file, decoder_file, *stats_file = files = find(self.sources())
+        mean, std = statistics(*stats_file, channels=Architecture(**self.architecture).in_channels)
+        network, network_hash = load_converted(lambda: LightningDiT(**self.architecture), network_file, "prior.network")
+        decoder, decoder_hash = load_converted(
+            lambda: vae.build(**self.autoencoder, sample_size=self.image_size),
+            decoder_file,
+            "prior.decoder",
+            rename=vae.from_published,
+            ignore=vae.TRAINING_ONLY,
         )
-    return sources
-
-
-published.sources = published_sources
+        hashes = (network_hash, decoder_hash, *map(sha256, stats_file))
+        return Prior(
+            network.to(device),
+            decoder.to(device),
+            mean.to(device),
+            (std / self.latent_multiplier).to(device),
+            name=self.name,
+            weights={f"{part}/{file.name}": digest for part, file, digest in zip(PARTS, files, hashes, strict=False)},
+            solver=self.solver,
+            steps=self.steps,
+            shift=self.shift,
+            autocast=autocast,
+        )
 
 
 def statistics(file=None, *, channels):
@@ -122,41 +109,23 @@ def statistics(file=None, *, channels):
     return tuple(state[name].float().view(1, channels, 1, 1) for name in ("mean", "std"))
 
 
-def check_architecture(
-    *, input_size, patch_size, in_channels, hidden_size, depth, num_heads, mlp_ratio, num_classes, **switches
-):
-    """`ValueError` for a transformer that cannot be built."""
-    whole = dict(input_size=input_size, patch_size=patch_size, in_channels=in_channels, hidden_size=hidden_size)
-    for key, value in (whole | dict(depth=depth, num_heads=num_heads, num_classes=num_classes)).items():
-        number(f"prior.architecture.{key}", value, minimum=1, whole=True)
-    number("prior.architecture.mlp_ratio", mlp_ratio, above=0)
-    for key, value in switches.items():
-        if not isinstance(value, bool):
-            raise ValueError(f"prior.architecture.{key}={value}: must be true or false")
-    if input_size % patch_size:
-        raise ValueError(f"prior.architecture.patch_size={patch_size}: must divide input_size={input_size}")
-    if hidden_size % (4 * num_heads):  # pairs of channels turn, half of them with the row and half with the column
-        raise ValueError(f"prior.architecture.hidden_size={hidden_size}: must be a multiple of 4 num_heads={num_heads}")
-
-
 def check_autoencoder(
     *, latent_channels, block_out_channels, layers_per_block, attention_levels, norm_num_groups, in_channels
 ):
-    """`ValueError` for an autoencoder that cannot be built or whose latents are not those of the transformer."""
+    """`ValueError` for what is of the wrong type, and for numbers of which strict loading would not tell that they do
+    not go together."""
     number("prior.autoencoder.layers_per_block", layers_per_block, minimum=1, whole=True)
     number("prior.autoencoder.norm_num_groups", norm_num_groups, minimum=1, whole=True)
     for key, values in dict(block_out_channels=block_out_channels, attention_levels=attention_levels).items():
         if not isinstance(values, list) or (not values and key == "block_out_channels"):
             raise ValueError(f"prior.autoencoder.{key}={values}: must be a list of whole numbers")
+        for value in values:
+            number(f"prior.autoencoder.{key}", value, minimum=0, whole=True)
     for width in block_out_channels:
-        number("prior.autoencoder.block_out_channels", width, minimum=1, whole=True)
         if width % norm_num_groups:
             raise ValueError(
                 f"prior.autoencoder.block_out_channels={width}: must be a multiple of norm_num_groups={norm_num_groups}"
             )
-    for level in attention_levels:
-        last = len(block_out_channels) - 1
-        number("prior.autoencoder.attention_levels", level, minimum=0, maximum=last, whole=True)
     if latent_channels != in_channels:
         raise ValueError(
             f"prior.autoencoder.latent_channels={latent_channels}: must be prior.architecture.in_channels={in_channels}"

@@ -1,7 +1,26 @@
 """From noise to data: time grid, Euler and Heun steps, guidance. Differentiable, with memory flat in the steps."""
 
+from dataclasses import dataclass
+
 import torch
 from torch.utils.checkpoint import checkpoint
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """How to differentiate from a picture back to its starting noise. What is returned does not depend on it.
+
+    Args:
+        gradient_steps: how many solver steps, the last ones, the gradient goes through; before them dz/dz0 is taken as
+            the identity, as if z had been the starting noise; None: all.
+        recompute: how many of the steps that have a gradient, from the first, keep only their z and are computed again
+            in the backward pass (Chen et al. 2016), so that memory does not grow with them; None: all.
+        decoder: whether the decoder's blocks are computed again, too.
+    """
+
+    gradient_steps: int | None = None
+    recompute: int | None = None
+    decoder: bool = False
 
 
 def time_grid(steps, shift):
@@ -27,20 +46,17 @@ def heun(velocity, z, i, dt):
 SOLVERS = {"euler": (euler, 1), "heun": (heun, 2)}  # name: (step, network evaluations a step)
 
 
-def integrate(step, velocity, z, times, recompute=None, gradient_steps=None):
+def integrate(step, velocity, z, times, adjoint=Adjoint()):
     """Carry z (N, C, H, W) along the flow through all `times`; lines 6-7 of the algorithm.
 
     Args:
         step: `euler` or `heun`.
         velocity: (z, i) -> dz/dt at `times[i]`.
-        recompute: how many of the steps that have a gradient, from the first, keep only their z and are computed again
-            in the backward pass (Chen et al. 2016), so that memory does not grow with them; None: all.
-        gradient_steps: how many steps, the last ones, the gradient goes through; before them dz/dz0 is taken as the
-            identity, as if z had been the starting noise; None: all. What is returned does not depend on it.
+        adjoint: through which steps the gradient goes, and which of them are computed again for it.
     """
     lengths = times.diff().tolist()
-    first = 0 if gradient_steps is None else len(lengths) - gradient_steps
-    kept_from = len(lengths) if recompute is None else first + recompute
+    first = 0 if adjoint.gradient_steps is None else len(lengths) - adjoint.gradient_steps
+    kept_from = len(lengths) if adjoint.recompute is None else first + adjoint.recompute
     start = z
     for i, dt in enumerate(lengths):
         if i < first:

@@ -85,7 +85,7 @@ def against(runs, key):
     """The error of the samples of each run against a number that differs between runs, with its quartiles."""
     points = []
     for run in runs:
-        values = [pair[0] for pair in (error(run, record) for record in run.records) if pair[0] is not None]
+        values = [pair[0] for pair in (error(run, record) for record in run.rows) if pair[0] is not None]
         place = run.settings.get(key)
         if values and isinstance(place, (int, float)) and not isinstance(place, bool):
             points.append((place, *(quantiles(values, method="inclusive") if len(values) > 1 else values * 3)))
@@ -93,7 +93,7 @@ def against(runs, key):
         return None
     points.sort()
     x, low, middle, high = map(list, zip(*points, strict=True))
-    unit = next(error(run, record)[1] for run in runs for record in run.records)
+    unit = next(error(run, record)[1] for run in runs for record in run.rows)
     wide = min(x) > 0 and max(x) / min(x) > 20
     return Plot(
         title=f"Error against {key}",

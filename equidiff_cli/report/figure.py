@@ -48,7 +48,7 @@ def left_out(runs):
     """What of `runs` the figure cannot hold, in words; "" if nothing."""
     found = [f"{len(runs) - MOST_RUNS} runs beyond the first {MOST_RUNS}"] if len(runs) > MOST_RUNS else []
     most = MOST if len(runs) == 1 else MOST_OF_SEVERAL
-    more = sum(max(0, len(run.records) - most) for run in runs[:MOST_RUNS])
+    more = sum(max(0, len(run.rows) - most) for run in runs[:MOST_RUNS])
     found += [f"{more} samples beyond the first {most} of a run"] if more else []
     return f"the figure leaves out {' and '.join(found)}" if found else ""
 
@@ -57,10 +57,10 @@ class Band:
     """One run in the figure: the `title`, the query, rows of up to `most` samples."""
 
     def __init__(self, run, title, most):
-        self.run, self.records = run, run.records[:most]
+        self.run, self.records = run, run.rows[:most]
         rows = max(1, math.ceil(len(self.records) / COLUMNS))
         self.columns = max(1, math.ceil(len(self.records) / rows))
-        self.query = opened(run.path / "query.png")
+        self.query = opened(run.query_file)
         self.side = self.query.width if self.query else CELL
         self.step = self.side + GAP
         self.width = (self.columns + 1) * self.step + 3 * GAP
@@ -94,7 +94,7 @@ class Band:
             row, column = divmod(i, self.columns)
             x, y = 3 * GAP + (column + 1) * self.step, top - row * (self.side + CAPTION)
             why = self.run.missing.get(record["file"])
-            picture = None if why else opened(self.run.path / record["file"])
+            picture = None if why else opened(self.run.file(record))
             if picture:
                 place(picture, x, y)
             else:

@@ -39,7 +39,7 @@ def render(runs):
     """The page for `runs` (of `data.read`) as text."""
     most = max(2, MOST_PICTURES // len(runs))
     most_rows = MOST_ROWS // len(runs) + 1
-    total = sum(min(len(run.records), most) + 1 for run in runs[:MOST_SECTIONS])
+    total = sum(min(len(run.rows), most) + 1 for run in runs[:MOST_SECTIONS])
     budget = {"limit": LARGE if total <= 65 else 192, "most_bytes": MOST_BYTES // total}
     keys = words.differing(runs)
     names = [words.label(run, keys) for run in runs]
@@ -105,13 +105,13 @@ def section(run, i, most, most_rows, budget):
         "question": words.question(run),
         "facts": words.facts(run),
         "outcome": words.outcome(run),
-        "query": embed(run.path / "query.png", **budget),
+        "query": embed(run.query_file, **budget),
         "cards": cards,
         "pixels": next((card.picture for card in cards if card.picture), None),
         "left_out": len(rows) - len(cards) if cards else 0,
-        "drawing": None if run.pictured else drawing(run.path / "grid.png"),
+        "drawing": None if run.pictured else drawing(run.grid_file),
         "columns": shown,
-        "unit": next((unit for _, unit in (error(run, record) for record in run.records) if unit), ""),
+        "unit": next((unit for _, unit in (error(run, record) for record in run.rows) if unit), ""),
         "rows": rows[:most_rows],
         "rows_left": len(rows) - most_rows,
         "warnings": warnings(run),
@@ -134,12 +134,12 @@ def warnings(run):
     old = run.finished and not evaluation.get("complete", True)
     found = [] if old else list(evaluation.get("warnings", []))
     if not run.finished and not run.failure:
-        done = f"{len(run.records)} of {run.wanted} samples are finished"
+        done = f"{len(run.rows)} of {run.wanted} samples are finished"
         found.append(f"This run was not finished when the page was made: {done}. Make the page again later.")
-    elif len(run.records) < run.wanted and not run.failure:
-        found.append(f"samples.jsonl is damaged: it holds {len(run.records)} of {run.wanted} samples.")
+    elif len(run.rows) < run.wanted and not run.failure:
+        found.append(f"samples.jsonl is damaged: it holds {len(run.rows)} of {run.wanted} samples.")
     evaluated = {entry["index"] for entry in evaluation.get("per_sample", [])}
-    usable = [r["index"] for r in run.records if r["status"] != "nonfinite" and r["file"] not in run.missing]
+    usable = [r["index"] for r in run.rows if r["status"] != "nonfinite" and r["file"] not in run.missing]
     if old or (evaluation and not evaluated.issuperset(usable)):
         found.append("The evaluation is older than the run: it lacks samples. Evaluate the run again.")
     if run.missing:
@@ -161,5 +161,5 @@ def overview(runs, names, keys):
         "plots": ([sweep] if sweep else []) + comparisons.compared(runs, names),
         "different": different if len(different) > 1 else [],
         "finished": sum(run.finished for run in runs),
-        "samples": sum(len(run.records) for run in runs),
+        "samples": sum(len(run.rows) for run in runs),
     }

@@ -50,7 +50,7 @@ def chi_square(d, z):
 
 
 def _by_sample(run, most, column, axis, title, about, rules=(), band=None, value=lambda v: v):
-    status = {record["index"]: record.get("status") for record in run.records}
+    status = {record["index"]: record.get("status") for record in run.rows}
     lines, at_step = [], {}
     for sample in sorted(run.losses)[:most]:
         steps = run.losses[sample]["step"]

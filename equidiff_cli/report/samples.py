@@ -36,7 +36,7 @@ class Sample:
 
 def columns(run):
     """The columns of a run's table of samples."""
-    unit = next((unit for _, unit in (error(run, record) for record in run.records) if unit), "")
+    unit = next((unit for _, unit in (error(run, record) for record in run.rows) if unit), "")
     found = [
         Column("index", "index"),
         Column("status", "status"),
@@ -58,11 +58,11 @@ def columns(run):
 
 def samples(run, shown, most, budget):
     """(the first `most` samples with their pictures, all samples without); `budget` is passed to `pictures.embed`."""
-    all_of_them = [_sample(run, record, shown, None, "") for record in run.records]
+    all_of_them = [_sample(run, record, shown, None, "") for record in run.rows]
     cards = []
-    for record in run.records[:most] if run.pictured else []:
+    for record in run.rows[:most] if run.pictured else []:
         why = run.missing.get(record["file"], "")
-        picture = None if why else embed(run.path / record["file"], **budget)
+        picture = None if why else embed(run.file(record), **budget)
         if picture is None and not why:
             why = "cannot be read"
         cards.append(_sample(run, record, shown, picture, why))
@@ -95,7 +95,7 @@ def _point(file):
 
 def _value(run, record, key):
     if key == "point":
-        return _point(run.path / record["file"])
+        return _point(run.file(record))
     if key == "error":
         return error(run, record)[0]
     if key == "typicality":

@@ -59,10 +59,10 @@ def _setting(value, key):
 
 
 def _results(run):
-    done, converged = len(run.records), run.counts["converged"]
+    done, converged = len(run.rows), run.counts["converged"]
     share = converged / done if done else None
     middle, unit = words.median_error(run)
-    steps = median(record["steps"] for record in run.records) if done else None
+    steps = median(record["steps"] for record in run.rows) if done else None
     cost = run.summary["wall_seconds"] / converged if converged and run.summary.get("wall_seconds") else None
     yield Cell(done, f"{done}" if run.finished else f"{done} of {run.wanted}")
     yield Cell(share, "–" if share is None else f"{share:.0%}")

@@ -85,7 +85,7 @@ def question(run):
 def facts(run):
     """(term, description) pairs: what was held and how, in the order in which one reads them."""
     settings, rows = run.settings, []
-    values = next((record["target"] for record in run.records if record.get("target") is not None), None)
+    values = next((record["target"] for record in run.rows if record.get("target") is not None), None)
     rows.append(("Target", f"the network {target(run)}"))
     rows.append(("Query", query(run)))
     rows.append(("Held", f"{held(run)}{_value(values)}"))
@@ -115,7 +115,7 @@ def outcome(run):
     """What came of it, in a sentence or two."""
     if run.failure:
         return f"This run left no samples. The last line of its log: {run.failure}"
-    done = len(run.records)
+    done = len(run.rows)
     if not done:
         return f"No sample of {run.wanted} is finished yet."
     words = [f"{run.counts['converged']} of {done} samples converged"]
@@ -132,7 +132,7 @@ def outcome(run):
 
 def median_error(run):
     """(median error on the saved pictures, its unit); (None, "") without samples."""
-    measured = [pair for pair in (error(run, record) for record in run.records) if pair[0] is not None]
+    measured = [pair for pair in (error(run, record) for record in run.rows) if pair[0] is not None]
     return (median(value for value, _ in measured), measured[0][1]) if measured else (None, "")
 
 

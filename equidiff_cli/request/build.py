@@ -1,29 +1,127 @@
-"""The configuration as Hydra composes it: types of the top-level keys, checks, and the parts built from the groups.
+"""Everything that a configuration names, built in one pass.
 
-Defaults live in `configs/`, with a word on each; here are only types. What a group option accepts is checked by the
-class that its `_target_` names.
+What a group's option accepts is checked by the object that its `_target_` names. Priors and targets are named by light
+objects: they check their options when made, say where their weights come from, and read them only in `build`.
 """
 
 import inspect
+import logging
 import re
-from importlib import import_module
+from dataclasses import dataclass
+from typing import Any
 
-from hydra import compose
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException
+import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from equidiff_cli.checks import choices
-from equidiff_cli.target.target import adopt
+from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
+from equidiff_cli.prior.prior import Prior, sample_seed
+from equidiff_cli.request.check import check, check_solver_steps
+from equidiff_cli.runs.names import FORMAT
+from equidiff_cli.runs.reader import flat
+from equidiff_cli.target.target import Target, adopt, built
 from equidiff_cli.weights.hub import find
 from equidiff_cli.weights.read import sha256
 
+log = logging.getLogger(__name__)
 
-def build(config: DictConfig, group: str, *parts, **options):
-    """Make the object that group `group` describes; `parts` and `options` are passed besides its own options.
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a run draws members with, ready to use.
+
+    Args:
+        prior, target, question, method: as the groups of these names say; `question` holds objective, distance, filter.
+        medium: how queries are read and samples are kept, `Pictures` or `Points`.
+        picture: the query (C, H, W) in [0, 1], on the CPU.
+        seeds: (index, seed) of every sample.
+        steps, threshold: the budget.
+        batch, checkpoint, gradient_steps, loss_scale, null_samples: as configured, "auto" and "all" included.
+        identity: flat; what results depend on. A run goes on only with the same.
+        summary: what the record of the run says of the request.
+    """
+
+    prior: Prior
+    target: Target
+    question: Any
+    method: Any
+    medium: Any
+    picture: torch.Tensor
+    seeds: list
+    steps: int
+    threshold: float
+    batch: int | str
+    checkpoint: int | str
+    gradient_steps: int | str
+    loss_scale: float | str
+    null_samples: int
+    identity: dict
+    summary: dict
+
+    @property
+    def asks(self):
+        """What is asked, in words."""
+        return getattr(self.question, "asks", "the {objective} in {target}").format_map(self.summary)
+
+
+def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
+    """The parts of a run; `ValueError` in one line for the first thing that is wrong, before anything large is read.
+
+    Args:
+        given: words of the command line, among them the groups that were chosen on purpose.
+        target, objective: objects to take instead of what the groups of these names say.
+    """
+    check(config)
+    device = pick_device(config.device)
+    precision, autocast = pick_precision(config.precision, device)
+    set_tf32(config.tf32, device)
+    prior_source = light_prior(config)
+    check_solver_steps(config, prior_source.steps)
+    medium = prior_source.medium
+    picture = medium.query(config.query, prior_source.image_size)
+    method, loss = method_of(config, given), [part(config, group) for group in ("distance", "filter")]
+    target_source = part(config, "target") if target is None else target
+    bring(target_source, prior_source, say=log.info)
+    query = picture[None].to(device)
+    target = ready(target_source, query)
+    question = question_of(config, target, query, *loss, objective)
+    prior = prior_source.build(device=device, autocast=autocast)
+    if config.compile:
+        prior.compile()
+    weights = prior_weights(prior) | target_weights(target)
+    own = objective and getattr(objective, "__name__", type(objective).__name__)
+    settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}
+    settings.pop("query")  # what it shows counts, not where it is
+    identity = settings | medium.identify(picture) | {"weights (SHA-256)": weights}
+    return Parts(
+        prior=prior,
+        target=target,
+        question=question,
+        method=method,
+        medium=medium,
+        picture=picture,
+        seeds=[(i, sample_seed(config.seed, i)) for i in range(config.samples)],
+        **{name: config.budget[name] for name in ("steps", "threshold")},
+        **{name: config[name] for name in ("batch", "checkpoint", "gradient_steps", "loss_scale", "null_samples")},
+        identity=identity,
+        summary={
+            "configuration": identity,
+            "objective": getattr(question.objective, "description", own or config.objective.get("_target_")),
+            "prior": prior.name,
+            "target": target.name,
+            "query": config.query,
+            "medium": medium.name,
+            "device": name_of(device),
+            "precision": precision,
+            "weights": weights,
+        },
+    )
+
+
+def part(config: DictConfig, group: str, *parts, **options):
+    """The object that group `group` describes; `parts` and `options` are passed besides its own options.
 
     Whatever keeps it from being made is the request's fault and becomes a `ValueError` of one line.
     """
@@ -33,84 +131,71 @@ def build(config: DictConfig, group: str, *parts, **options):
         cause = error.__cause__
         if isinstance(cause, ValueError):
             raise cause from None
+        while isinstance(cause, ImportError) and cause.__cause__:  # Hydra says it at length
+            cause = cause.__cause__
         reason = " ".join(str(cause or error).split())
         extra = re.search(r"got an unexpected keyword argument '(\w+)'", reason)
         if extra and extra[1] in config[group]:  # else it comes from inside
-            takes = inspect.signature(get_method(config[group]._target_)).parameters
-            names = [name for name in config[group] if name in takes]
+            names = [name for name in config[group] if name in parameters(config, group)]
             raise ValueError(f"{group}.{extra[1]}: no such key; {choices(extra[1], names)}") from error
         raise ValueError(f"{group}._target_={config[group].get('_target_')}: {reason}") from error
 
 
-def sources(config: DictConfig, group: str):
-    """Where the weights of a group's object come from, after a check of its options: what the function that `_target_`
-    names says in its attribute `sources`; nothing for what ships with the package and for a user's own."""
-    lister = getattr(_builder(config, group), "sources", None)
-    options = OmegaConf.to_container(config[group], resolve=True)
-    return lister(**{key: value for key, value in options.items() if not key.startswith("_")}) if lister else []
-
-
-def medium(config: DictConfig):
-    """What the prior makes: the attribute `medium` of the function that `_target_` names, or else pictures."""
-    from equidiff_cli.pictures.medium import Pictures  # Pillow and NumPy: completion answers without them
-
-    return getattr(_builder(config, "prior"), "medium", Pictures)()
-
-
-def _builder(config, group):
-    """The function of this package that a group's `_target_` names; None for a user's own."""
-    module, _, name = str(config[group]._target_).rpartition(".")
-    if not module.startswith("equidiff_cli."):
-        return None
+def parameters(config: DictConfig, group: str):
+    """The names of what the function or class behind a group takes."""
     try:
-        return getattr(import_module(module), name, None)
-    except ImportError as error:
-        raise ValueError(f"{group}._target_={config[group]._target_}: {error}") from None
+        return inspect.signature(get_method(config[group]._target_)).parameters
+    except (ValueError, TypeError, ImportError):  # nothing that can be called, which `part` says better
+        return {}
 
 
-def options(group: str):
-    """The names of the options of a group, those of the user's own folders included."""
-    return GlobalHydra.instance().config_loader().get_group_options(group)
+def light_prior(config: DictConfig):
+    """The light object of the group `prior`."""
+    made = part(config, "prior")
+    lacking = [name for name in ("medium", "image_size", "steps", "sources", "build") if not hasattr(made, name)]
+    if lacking:
+        raise ValueError(f"prior._target_={config.prior._target_}: has no {lacking[0]}; see docs/how-to-extend.md")
+    return made
 
 
-def option(group: str, name: str):
-    """The configuration of `equidiff run` with another option of a group."""
-    return compose("run", overrides=[f"{group}={name}"])
+def method_of(config: DictConfig, given=()):
+    """The method, with what it takes of optimiser and budget; `ValueError` for an optimiser that it has no use for."""
+    takes = parameters(config, "method")
+    if "optimizer" not in takes and (words := [word for word in given if re.match(r"\+*optimizer[.=]", word)]):
+        raise ValueError(f"{words[0]}: the chosen method takes no optimizer; leave it out, or choose another method")
+    offered = {name: config.budget[name] for name in ("steps", "threshold") if name in takes}
+    if "optimizer" in takes:
+        offered["optimizer"] = part(config, "optimizer")
+    return part(config, "method", **offered)
 
 
-def is_whole(group: str, name: str):
-    """Whether an option of a group is sound and says all that it needs, so that nothing has to be given beside it."""
-    try:
-        return not OmegaConf.missing_keys(option(group, name)[group])
-    except (HydraException, OmegaConfBaseException, YAMLError):
-        return False
+def question_of(config: DictConfig, target, query, distance, lowpass, objective=None):
+    """The question, asked of the query once: a distance that does not fit the objective says so now."""
+    objective = part(config, "objective", target, query) if objective is None else objective
+    with exact():
+        question = part(config, "question", objective, distance, lowpass, query)
+    question(query)
+    return question
 
 
-def flat(config: DictConfig):
-    """All values by their dotted key."""
-
-    def walk(node, prefix):
-        for key, value in node.items():
-            if isinstance(value, dict):
-                yield from walk(value, f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key}", value
-
-    return dict(walk(OmegaConf.to_container(config, resolve=True), ""))
-
-
-def bring(config, say):
-    """See that every file of weights is there, downloading what is published; `ValueError` for what is nowhere.
+def bring(*light, say):
+    """See that every file of weights of light objects is there, downloading what is published; `ValueError` for what is
+    nowhere.
 
     Args:
         say: called with a line before every download.
     """
-    find([source for group in ("target", "prior") for source in sources(config, group)], say)
+    find([source for one in light for source in sources(one)], say)
 
 
-def build_target(config, query):
-    """The `Target` of the group `target`, on the device of the query (1, 3, H, W)."""
-    target = adopt(build(config, "target"), query)
+def sources(light):
+    """Where the weights of a light object come from; nothing for what ships with the package and for a user's own."""
+    return light.sources() if hasattr(light, "sources") else []
+
+
+def ready(target_source, query):
+    """The `Target` of a light object, or of what a user's `target._target_` returned, on the device of the query."""
+    target = adopt(built(target_source), query)
     target.model.to(query.device)
     return target
 
@@ -123,3 +208,24 @@ def prior_weights(prior):
 def target_weights(target, digest=sha256):
     """The same of a target, by `target/` and the file's name; `digest` gives the SHA-256 of a file."""
     return {f"target/{file.name}": digest(file) for file in target.files}
+
+
+def recorded(run):
+    """The configuration that a finished run (of `runs/reader.py`) was made with, to build its parts again.
+
+    `ValueError` if it is none of this program, or of a version whose parts were others.
+    """
+    config = OmegaConf.create(run.config)
+    lacking = [key for key in ("prior", "target", "objective", "filter", "precision", "batch") if key not in config]
+    if lacking:
+        raise ValueError(
+            f"{run.path}: .hydra/config.yaml has no {lacking[0]}, this is a run of another version or program"
+        )
+    if run.finished and run.summary.get("format") != FORMAT:
+        raise ValueError(f"{run.path}: was made by another version, its parts are not those of this one; draw it again")
+    return config
+
+
+def plain(config: DictConfig, group: str):
+    """A group as a nested dict, to compare and to keep."""
+    return OmegaConf.to_container(config[group], resolve=True)

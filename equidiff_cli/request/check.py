@@ -1,12 +1,16 @@
 """Values out of range and keys that nothing reads, in one line each; nothing is loaded for it."""
 
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from equidiff_cli.checks import choices, number, one_of, word_or_number
-from equidiff_cli.request.schema import PRECISIONS
+from equidiff_cli.request.schema import PRECISIONS, is_whole, options
+from equidiff_cli.runs.names import EVALUATIONS_BEGIN
+
+GROUPS = ("method", "prior", "target", "question", "objective", "distance", "filter", "optimizer")
 
 
 def complete(config: DictConfig):
@@ -37,9 +41,9 @@ def _known(node, above=""):
 
 
 def check(config: DictConfig):
-    """Raise `ValueError` for the first value out of range; nothing is loaded for it."""
+    """Raise `ValueError` for the first value out of range; what the groups hold is checked by their own objects."""
     complete(config)
-    for group in ("prior", "target", "objective", "distance", "filter", "optimizer"):
+    for group in GROUPS:
         if not OmegaConf.is_dict(config[group]):
             raise ValueError(
                 f"{group}={config[group]}: must hold keys; in a file, another option is chosen in defaults:"
@@ -47,13 +51,59 @@ def check(config: DictConfig):
             )
     number("samples", config.samples, minimum=1, whole=True)
     word_or_number("batch", config.batch, "auto", minimum=1, whole=True)
-    number("prior.steps", config.prior.steps, minimum=1, whole=True)
-    solver_steps = dict(maximum=config.prior.steps, whole=True)
-    word_or_number("checkpoint", config.checkpoint, "auto", "all", "none", minimum=0, **solver_steps)
-    word_or_number("gradient_steps", config.gradient_steps, "all", minimum=1, **solver_steps)
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
     number("budget.steps", config.budget.steps, minimum=1, whole=True)
     number("budget.threshold", config.budget.threshold, above=0)
     number("null_samples", config.null_samples, minimum=2, whole=True)
     one_of("precision", config.precision, PRECISIONS)
     word_or_number("loss_scale", config.loss_scale, "auto", above=0)
+
+
+def check_solver_steps(config: DictConfig, steps: int):
+    """The same for what is bounded by the solver steps of the prior."""
+    word_or_number("checkpoint", config.checkpoint, "auto", "all", "none", minimum=0, maximum=steps, whole=True)
+    word_or_number("gradient_steps", config.gradient_steps, "all", minimum=1, maximum=steps, whole=True)
+
+
+def check_evaluation(config: DictConfig):
+    """The same for `equidiff evaluate`."""
+    from equidiff_cli.parts.filters import LEAST  # with torch, which the other commands need not wait for
+
+    complete(config)
+    number("null_samples", config.null_samples, minimum=16, whole=True)
+    for name, bounds in (("tolerances", dict(above=0)), ("cutoffs", dict(minimum=LEAST, maximum=1))):
+        if not config[name]:
+            raise ValueError(f"{name}=[]: must be a list of numbers, such as {name}=[0.1,0.5]")
+        for value in config[name]:
+            number(name, value, **bounds)
+    for quality in config.jpeg:
+        number("jpeg", quality, minimum=1, maximum=95, whole=True)
+    number("likelihood", config.likelihood, minimum=0, whole=True)
+    number("probes", config.probes, minimum=2, whole=True)
+    number("likelihood_steps", config.likelihood_steps, minimum=2, whole=True)
+    number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
+    number("batch", config.batch, minimum=1, whole=True)
+    if config.heldout != "auto":
+        alone = isinstance(config.heldout, str)
+        if not alone and not OmegaConf.is_list(config.heldout):
+            raise ValueError(f"heldout={config.heldout}: must be auto, a name or a list such as [smallresnet]")
+        known = options("target")
+        for name in [config.heldout] if alone else config.heldout:
+            if name not in known or not is_whole("target", name):
+                whole = [other for other in known if is_whole("target", other)]
+                one_of("heldout", name, ["auto", *whole] if alone else whole)
+    if config.real is not None and not Path(config.real).is_dir():
+        raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
+    if config.output is not None:
+        check_output(config.output)
+
+
+def check_output(output):
+    """`ValueError` if the table cannot be written to the file `output`, or that is a file of another kind."""
+    file = Path(output).resolve()
+    if not file.parent.is_dir():
+        raise ValueError(f"output={output}: there is no folder {file.parent}")
+    if file.suffix.lower() != ".csv" or file.is_dir():
+        raise ValueError(f"output={output}: must be a .csv file")
+    if file.exists() and (content := file.read_bytes()) and not content.startswith(EVALUATIONS_BEGIN.encode()):
+        raise ValueError(f"output={output}: exists and was not made by equidiff evaluate; choose another name")

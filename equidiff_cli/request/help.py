@@ -4,8 +4,6 @@ import re
 import textwrap
 from pathlib import Path
 
-SHOWN = ("prior", "target", "objective", "distance", "filter", "optimizer", "budget", "experiment")
-
 
 def usage(commands):
     """What `equidiff` says without a command."""
@@ -28,15 +26,11 @@ def command_help(command, configs, words="[group=option]"):
         words: what the command takes besides keys.
     """
     text = (configs / f"{command}.yaml").read_text()
-    chosen = dict(re.findall(r"^  - (?:override )?/?(\w+): (\w+)$", text, flags=re.M))
     lines = [f"equidiff {command} {words} [key=value ...]: {word_on(configs / f'{command}.yaml')}", ""]
-    for group in SHOWN:
-        options = sorted((configs / group).glob("*.yaml"))
-        if group not in chosen or not options:
-            continue
+    for group, chosen in groups(text).items():
         lines.append(f"{group}=")
-        for file in options:
-            mark = "*" if file.stem == chosen[group] else " "
+        for file in sorted((configs / group).glob("*.yaml")):
+            mark = "*" if file.stem == chosen else " "
             lines.append(f"  {mark} {file.stem:<14} {word_on(file)}")
             prefix = "sets " if group == "experiment" else f"{group}."  # whose keys are those of the top level
             lines += [f"        {prefix}{key}={value:<12} {word}" for key, value, word in keys(file.read_text())]
@@ -44,6 +38,11 @@ def command_help(command, configs, words="[group=option]"):
     lines += [f"    {key}={value:<12} {word}" for key, value, word in keys(text)]
     lines += ["", textwrap.dedent(ENDING).strip()]
     return "\n".join(lines)
+
+
+def groups(text):
+    """group -> the option chosen, in the order of the defaults list of a YAML text."""
+    return dict(re.findall(r"^  - (\w+): (\w+)$", text, flags=re.M))
 
 
 def keys(text):

@@ -3,22 +3,41 @@
 import os
 import re
 import shlex
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 from yaml import MarkedYAMLError, YAMLError, safe_load
 
 from equidiff_cli.checks import choices
+from equidiff_cli.errors import WrongRequest
 
 PLAIN = r"[\w /\-\\+.$%*@?|:]"  # what Hydra takes in a value that is not quoted, letters without accents only
 NEEDED = {  # what OmegaConf says of a value of the wrong type, and what is accepted
-    "to Integer": "a whole number",
-    "to Float": "a number",
-    "not a valid bool": "true or false",
-    "not a ListConfig": "a list such as [1,2]",
+    "not Optional": "have a value",
+    "to Integer": "be a whole number",
+    "to Float": "be a number",
+    "not a valid bool": "be true or false",
+    "not a ListConfig": "be a list such as [1,2]",
+    "to string": "be text",
 }
+
+
+@contextmanager
+def explained(configs, arguments):
+    """Turn whatever keeps a configuration from being composed into a `WrongRequest` of one line."""
+    try:
+        yield
+    except WrongRequest:
+        raise
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise WrongRequest(explain(error, configs, arguments)) from error
+    except OSError as error:
+        if error.errno:  # of a directory, not of a configuration
+            raise
+        raise WrongRequest(explain(error, configs, arguments)) from error
 
 
 def explain(error, configs, arguments=()):
@@ -36,34 +55,15 @@ def explain(error, configs, arguments=()):
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option}: {choices(option, error.options or _options(configs, group))}"
     if "Config group override must be" in str(error):  # a number or null where the name of an option belongs
-        for group, values in map(_parts, arguments):
+        for group, _, values in (word.lstrip("+").partition("=") for word in arguments):
+            if not group:
+                return f"={values}: no key; give key=value"
             for value in values.split(","):  # of a sweep
-                if not group:
-                    return f"={values}: no key; give key=value"
                 if (configs / group).is_dir() and not isinstance(safe_load(value), str):
                     return f"{group}={value}: {choices(value, _options(configs, group))}"
-    if isinstance(error, ConfigCompositionException) and (found := _of_composing(error, configs, arguments)):
-        return found
-    key = getattr(error, "full_key", None)  # of OmegaConf's errors, such as those of ${...}
-    where = key or _unreadable(arguments)
-    return (f"{where}: " if where else "") + _first_line(error)
-
-
-def _first_line(error):
-    """What is said of an error: the first line of its text or, of one without a text, of what caused it."""
-    return str(error).strip().partition("\n")[0] or _first_line(error.__cause__ or error.__context__ or type(error))
-
-
-def _unreadable(arguments):
-    """The first file that `arguments` choose from a user's own folder and that cannot be read; None if all can."""
-    folders = re.findall(r"(?:file://|^--config-dir[=\n]|^-cd[=\n]?)([^],'\"\n]+)", "\n".join(arguments), re.MULTILINE)
-    for group, option in map(_parts, arguments):
-        for file in (Path(folder, group, f"{option}.yaml") for folder in folders):
-            try:
-                OmegaConf.load(file) if file.is_file() else None
-            except (OmegaConfBaseException, YAMLError, OSError, ValueError):
-                return os.path.relpath(file)
-    return None
+    if isinstance(error, ConfigCompositionException):
+        return _of_composing(str(error), error.__cause__ or error.__context__ or error, configs)
+    return _first_line(error)
 
 
 def _not_yaml(error):
@@ -76,36 +76,40 @@ def _not_understood(word):
     key, equals, value = word.partition("=")
     if not equals:
         return f"{word}: no key; give key=value, such as query={word}"
-    if odd := [*dict.fromkeys(re.sub(PLAIN, "", value, flags=re.ASCII))]:
-        quoted = value.replace('"', '\\"')
-        example = shlex.quote(f'{key}="{quoted}"')
-        return f"{word}: not understood; values with {' '.join(odd)} in them must be quoted twice, such as {example}"
+    if odd := " ".join(dict.fromkeys(re.sub(PLAIN, "", value, flags=re.ASCII))):
+        quoted = shlex.quote('{}="{}"'.format(key, value.replace('"', '\\"')))
+        return f"{word}: not understood; values with {odd} in them must be quoted twice, such as {quoted}"
     return f"{word}: not understood; give key=value"
 
 
-def _of_composing(error, configs, arguments):
-    """None for what is not foreseen here."""
-    if found := re.search(r"Ambiguous value for argument '(.*)'", str(error)):
-        key, value = _parts(found[1])
-        text = shlex.quote(f'{key}="{value}"')
-        return f"{found[1]}: several values; -m sweeps over them, {key}=[{value}] gives a list, {text} one text"
-    if found := re.search(r"An item is already at '(.*)'", str(error)):
+def _of_composing(text, cause, configs):
+    """What is said for Hydra's `text` and what caused it."""
+    if found := re.search(r"Ambiguous value for argument '(.*?)=(.*)'", text):
+        key, value = found.groups()
+        quoted = shlex.quote(f'{key}="{value}"')
+        return f"{key}={value}: several values; -m sweeps over them, {key}=[{value}] gives a list, {quoted} one text"
+    if found := re.search(r"An item is already at '(.*)'", text):
         return f"+{found[1]}: there is such a key; give {found[1]}=... without +"
-    file = re.match(r"In '([^'/]+)/([^']+)': ", str(error))
+    file = re.match(r"In '([^'/]+)/([^']+)': ", text)
     prefix = f"{file[1]}={file[2]}: " if file else ""
-    if group := re.search(r"Could not override '([^']+)'\.\s*(?:No match in the defaults|Did you mean)", str(error)):
-        return f"{prefix}{group[1]}: no such group; {choices(group[1], _groups(configs))}"
-    cause = error.__cause__ or error.__context__ or error
     key = getattr(cause, "full_key", None)
+    if not key and (group := re.search(r"Could not override '([^']+)'", text)):
+        groups = sorted(folder.name for folder in configs.iterdir() if folder.is_dir())
+        return f"{prefix}{group[1]}: no such group; {choices(group[1], groups)}"
     if file and key == file[1]:
         return f"{prefix}must hold keys, and begin with the line # @package _global_"
-    if re.search(r"Key '.*' (is )?not in ", str(cause)):
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)):
         return prefix + _no_such_key(key, cause.parent_node, configs)
     if isinstance(cause, ValidationError):
-        return prefix + _wrong_type(key, str(cause), arguments)
-    if word := re.match("Error merging override (.*)", str(error)):
-        return f"{word[1]}: {_first_line(cause)}"
-    return None
+        value = {"None": "null", "True": "true", "False": "false"}.get(str(cause.value), cause.value)  # as in YAML
+        needed = next((what for sign, what in NEEDED.items() if sign in str(cause)), "be of its type")
+        return f"{prefix}{key}={value}: must {needed}"
+    return prefix + _first_line(cause)
+
+
+def _first_line(error):
+    key = getattr(error, "full_key", None)  # of OmegaConf's errors, such as those of ${...}
+    return (f"{key}: " if key else "") + str(error).partition("\n")[0]
 
 
 def _no_such_key(key, parent, configs):
@@ -118,25 +122,6 @@ def _no_such_key(key, parent, configs):
     return f"{key}: no such key" + (f"; {choices(key, names)}" if names else f"; {group} has none" if group else "")
 
 
-def _wrong_type(key, text, arguments):
-    given = [value for name, value in map(_parts, arguments) if name == key]
-    value = re.search(r"Value '([^']*)'", text)
-    value = given[-1] if given and "," not in given[-1] else value[1] if value else "null"
-    if "not Optional" in text:
-        return f"{key}={value}: must have a value"
-    return f"{key}={value}: must be {next((what for sign, what in NEEDED.items() if sign in text), 'of its type')}"
-
-
-def _parts(word):
-    """Key and value of an argument."""
-    key, _, value = word.partition("=")
-    return key.lstrip("+"), value
-
-
-def _groups(configs):
-    return sorted(folder.name for folder in configs.iterdir() if folder.is_dir())
-
-
 def _options(configs, group):
     return sorted(file.stem for file in (configs / group).glob("*.yaml"))
 
@@ -144,11 +129,11 @@ def _options(configs, group):
 def _owners(configs, key):
     """The options of a group that have a dotted `key`."""
     group, _, inner = key.partition(".")
-    *parents, name = inner.split(".")
     found = []
-    for file in sorted((configs / group).glob("*.yaml")) if inner and group != "experiment" else []:
-        node = OmegaConf.load(file)
-        node = OmegaConf.select(node, ".".join(parents)) if parents else node
-        if isinstance(node, DictConfig) and name in node.keys():
-            found.append(f"{group}={file.stem}")
+    for option in _options(configs, group) if inner and group != "experiment" else []:
+        node = OmegaConf.to_container(OmegaConf.load(configs / group / f"{option}.yaml"))
+        with suppress(KeyError, TypeError):  # there is no such name, or nothing below it
+            for name in inner.split("."):
+                node = node[name]
+            found.append(f"{group}={option}")
     return found

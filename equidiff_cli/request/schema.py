@@ -1,13 +1,14 @@
-"""Types of the top-level keys, and where the configurations are.
+"""Types of the top-level keys, where the configurations are, and configurations composed of words.
 
-Defaults live in `configs/`, with a word on each.
+Defaults live in `configs/`, with a word on each; here are only types. Hydra is imported where it is needed: help
+answers without it.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -25,8 +26,10 @@ class Budget:
 class RunConfig:
     """Everything `equidiff run` takes; the groups first, then plain values."""
 
+    method: Any = MISSING
     prior: Any = MISSING
     target: Any = MISSING
+    question: Any = MISSING
     objective: Any = MISSING
     distance: Any = MISSING
     filter: Any = MISSING
@@ -81,15 +84,61 @@ class ReportConfig:
     format: str = MISSING
 
 
-def register():
-    """Make the schemas known to Hydra under the names the YAML files use."""
-    ConfigStore.instance().store(name="run_schema", node=RunConfig)
-    ConfigStore.instance().store(name="fetch_schema", node=FetchConfig)
-    ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig)
-    ConfigStore.instance().store(name="report_schema", node=ReportConfig)
+SCHEMAS = {"run": RunConfig, "fetch": FetchConfig, "evaluate": EvaluateConfig, "report": ReportConfig}
 
 
 def configs():
     """The folder of the configurations: inside an installed package, above the package in a checkout."""
     package = Path(__file__).parents[1]
     return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
+
+
+def register():
+    """Make the schemas known to Hydra under the names the YAML files use."""
+    from hydra.core.config_store import ConfigStore
+
+    for command, schema in SCHEMAS.items():
+        ConfigStore.instance().store(name=f"{command}_schema", node=schema)
+
+
+@contextmanager
+def composing():
+    """Hydra ready to compose: as the command in work has set it up, or else with the shipped configurations."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    register()
+    with initialize_config_dir(str(configs()), version_base="1.3"):
+        yield
+
+
+def composed(*words, command="run"):
+    """The configuration that `equidiff <command> <words>` would take."""
+    from hydra import compose
+
+    with composing():
+        return compose(command, overrides=list(words))
+
+
+def options(group):
+    """The names of the options of a group, those of the user's own folders included."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    with composing():
+        return GlobalHydra.instance().config_loader().get_group_options(group)
+
+
+def is_whole(group, name):
+    """Whether an option of a group is sound and says all that it needs, so that nothing has to be given beside it."""
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        return not OmegaConf.missing_keys(composed(f"{group}={name}")[group])
+    except (HydraException, OmegaConfBaseException, YAMLError):
+        return False

@@ -1,4 +1,4 @@
-"""The words of a command line: options before overrides, and which of them name runs."""
+"""The words of a command line: options before overrides, which options there are, and which words name runs."""
 
 from pathlib import Path
 
@@ -33,3 +33,25 @@ def split(arguments):
         if word in WITH_VALUE and rest:
             others.append(rest.pop(0))
     return words, others
+
+
+def unknown_flag(words, command):
+    """What to say of the first option that Hydra does not have, or whose value is wrong; None if all are right."""
+    from hydra._internal.utils import get_args_parser  # internal; a test pins what is used of it
+
+    wrong, parser = [], get_args_parser()
+
+    def refuse(message):
+        wrong.append(message)
+        raise ValueError(message)
+
+    parser.error = refuse  # a line instead of a page
+    try:
+        unknown = [word for word in parser.parse_known_args(words)[1] if word.startswith("-")]
+    except ValueError:
+        if not wrong:
+            raise
+        return wrong[0].replace("argument ", "", 1)
+    if unknown:
+        return f"{unknown[0]}: no such option; values are given as key=value, {command} --help lists the keys"
+    return None

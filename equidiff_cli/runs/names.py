@@ -1,11 +1,28 @@
-"""Run directories as a person names them: words of the command line -> paths.
+"""What the files of a run directory are called, and which directories a person's words stand for.
 
 A sweep's directory stands for its runs, which lie in numbered folders below it.
 """
 
 from pathlib import Path
 
-MARKS = ("summary.json", "samples.jsonl", ".state")  # one of them is in every directory that a run has opened
+FORMAT = 1  # of what a run leaves; another one cannot be measured by this version
+SUMMARY = "summary.json"
+RECORDS = "samples.jsonl"
+LOSSES = "losses.csv"
+LATENTS = "latents.safetensors"
+GRID = "grid.png"
+QUERY = "query"  # and the suffix of its medium
+SAMPLES = "samples"  # the folder of the pictures
+STATE = ".state"  # the folder of what an unfinished run goes on from
+ASKED = ".hydra"  # the folder of what was asked: config.yaml, hydra.yaml, overrides.yaml
+LOG = "run.log"
+EVALUATION = "evaluation.json"
+EVALUATIONS = "evaluation.csv"  # in the directory of a sweep
+EVALUATIONS_BEGIN = "run,overrides,complete,"  # what every such table begins with
+REPORT = "report.html"
+SWEEP = "multirun.yaml"  # Hydra writes it into the directory of a sweep
+MARKS = (SUMMARY, RECORDS, STATE)  # one of them is in every directory that a run has opened
+BEFORE_A_SAMPLE = {ASKED, LOG, f"{QUERY}.png", f"{QUERY}.txt", SAMPLES, STATE}  # all that may be there before one is
 
 
 def is_run(path):
@@ -13,10 +30,15 @@ def is_run(path):
     return any((Path(path) / mark).exists() for mark in MARKS)
 
 
+def is_finished(path):
+    """Whether a run came to its end in the directory `path`."""
+    return (Path(path) / SUMMARY).exists()
+
+
 def jobs(path):
     """The numbered folders of a sweep's directory in which a job was begun, in order; failed jobs are among them."""
     folders = [folder for folder in Path(path).iterdir() if folder.name.isdecimal()]
-    begun = [folder for folder in folders if (folder / ".hydra").is_dir() or is_run(folder)]
+    begun = [folder for folder in folders if (folder / ASKED).is_dir() or is_run(folder)]
     return sorted(begun, key=lambda folder: int(folder.name))
 
 

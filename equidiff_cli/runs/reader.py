@@ -1,14 +1,26 @@
-"""What a run directory says, read from its files alone; a run that is not finished is read as far as it came."""
+"""Everything that a run left behind, read from its files alone; a run that is not finished is read as far as it came.
+
+Nothing here needs torch, a model or a configuration group: evaluation, report, scripts and people read runs with it.
+
+    run = read("outputs/2026-01-31/12-00-00-000000")
+    run.pictures  # (N, H, W, 3) uint8
+    run.latents["z_start"]  # (N, C, H, W) float32
+"""
 
 import csv
 import hashlib
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import yaml
+from PIL import Image
 from safetensors import SafetensorError, safe_open
+
+from equidiff_cli.runs import names
 
 STATUSES = ("converged", "budget", "nonfinite")
 
@@ -18,16 +30,16 @@ class Run:
     """One run directory.
 
     Attributes:
-        path, name: where it is; how it is called on the page.
+        path, name: where it is; how it is called by those who look at several.
         finished: whether it came to its end.
-        records: the lines of `samples.jsonl`, by index, each with what `evaluation.json` adds for that sample.
-        settings: the configuration by dotted key.
+        records: the lines of `samples.jsonl`, by index.
+        settings: the configuration by dotted key, and what else results depend on, such as hashes of weights.
+        config: the composed configuration, nested, as it was recorded; {} if it was not.
         summary: `summary.json`, or {}.
-        losses: sample -> {"step", "loss", "latent_norm": lists of the same length}; None for what is not finite.
-        dimensions: numbers in one latent, or None if no latent was saved.
+        losses: sample -> {column of `losses.csv`: list}, lists of the same length; None for what is not finite.
         evaluation: `evaluation.json`, or None.
-        overrides, hydra: what `.hydra` recorded of the command.
-        missing: file -> why it is not the picture that was measured.
+        overrides, hydra: what was recorded of the command.
+        missing: file -> why it is not the picture that was measured, "deleted" or "replaced".
         failure: the last line of the log of a run that left nothing, else "".
     """
 
@@ -36,9 +48,9 @@ class Run:
     finished: bool
     records: list
     settings: dict
+    config: dict
     summary: dict
     losses: dict
-    dimensions: int | None
     evaluation: dict | None
     overrides: list
     hydra: dict
@@ -48,7 +60,7 @@ class Run:
     @property
     def wanted(self):
         """How many samples were asked for."""
-        return self.settings.get("samples", len(self.records))
+        return self.settings.get("samples", self.config.get("samples", len(self.records)))
 
     @property
     def pictured(self):
@@ -61,56 +73,159 @@ class Run:
         statuses = [record.get("status") for record in self.records]
         return {status: statuses.count(status) for status in STATUSES}
 
+    @property
+    def weights(self):
+        """SHA-256 of every file of weights that the run used, by part and file name."""
+        return self.summary.get("weights") or self.settings.get("weights (SHA-256)") or {}
 
-def read(path, name):
+    @property
+    def query_file(self):
+        """The query as the target saw it."""
+        return self.path / f"{names.QUERY}{'.png' if self.pictured else '.txt'}"
+
+    @property
+    def grid_file(self):
+        """The query and the samples side by side."""
+        return self.path / names.GRID
+
+    def file(self, record):
+        """Where the sample of a record is."""
+        return self.path / record["file"]
+
+    @cached_property
+    def rows(self):
+        """`records`, each with what `evaluation.json` says of that sample; the evaluation has the last word."""
+        extra = {row["index"]: row for row in (self.evaluation or {}).get("per_sample", [])}
+        keep = [
+            {k: v for k, v in extra.get(r["index"], {}).items() if k not in ("index", "file")} for r in self.records
+        ]
+        return [record | more for record, more in zip(self.records, keep, strict=True)]
+
+    @property
+    def loss_rows(self):
+        """`losses` as a table: one dict a sample and step."""
+        return [
+            {"sample": sample} | dict(zip(columns, values, strict=True))
+            for sample, columns in self.losses.items()
+            for values in zip(*columns.values(), strict=True)
+        ]
+
+    @property
+    def metrics(self):
+        """What `evaluation.json` measured of the whole run, by "section.name"; {} without an evaluation."""
+        found = (self.evaluation or {}).get("metrics", [])
+        return {f"{metric['section']}.{metric['name']}": metric for metric in found}
+
+    @cached_property
+    def query(self):
+        """The query (H, W, 3) uint8; `ValueError` if it cannot be read."""
+        return self._picture(self.query_file)
+
+    @cached_property
+    def pictures(self):
+        """The pictures of `records`, (N, H, W, 3) uint8; `ValueError` if one is missing or was replaced."""
+        if self.missing:
+            gone = ", ".join(f"{file} ({why})" for file, why in sorted(self.missing.items()))
+            raise ValueError(f"{self.path}: not the pictures that were measured: {gone}")
+        return np.stack([self._picture(self.file(record)) for record in self.records])
+
+    def _picture(self, file):
+        try:
+            with Image.open(file) as image:
+                return np.asarray(image.convert("RGB"))
+        except OSError:
+            raise ValueError(f"{self.path}: {file.relative_to(self.path)} is missing, or no picture") from None
+
+    @cached_property
+    def latents(self):
+        """`z_start` and `z` of `records`, each (N, C, H, W) float32; None where they are missing or damaged."""
+        try:
+            if self.latents_file.exists():
+                with safe_open(self.latents_file, "numpy") as opened:
+                    found = {name: opened.get_tensor(name) for name in ("z_start", "z")}
+                return found if all(len(array) == len(self.records) for array in found.values()) else None
+            parts = [self._unfinished_latents(record["index"]) for record in self.records]
+            return {name: np.stack([part[name] for part in parts]) for name in ("z_start", "z")}
+        except (OSError, SafetensorError, ValueError):
+            return None
+
+    @property
+    def latents_file(self):
+        return self.path / names.LATENTS
+
+    def _unfinished_latents(self, index):
+        with safe_open(self.path / names.STATE / f"{index}.safetensors", "numpy") as opened:
+            return {name: opened.get_tensor(name) for name in ("z_start", "z")}
+
+    @cached_property
+    def dimensions(self):
+        """Numbers in one latent, from the header of a file; None if no latent was saved."""
+        for file in (self.latents_file, *sorted((self.path / names.STATE).glob("[0-9]*.safetensors"))[:1]):
+            if file.is_file():
+                try:
+                    with safe_open(file, "numpy") as opened:
+                        shape = opened.get_slice("z_start").get_shape()
+                except SafetensorError:  # damaged: less is known
+                    return None
+                return math.prod(shape[1:] if file == self.latents_file else shape)
+        return None
+
+
+def read(path, name=None):
     """The `Run` in the directory `path`; `ValueError` if a file of it is damaged."""
     path = Path(path)
-    summary, evaluation = _json(path / "summary.json") or {}, _json(path / "evaluation.json")
-    records = _records(path / "samples.jsonl")
-    for extra in (evaluation or {}).get("per_sample", []):
-        if extra["index"] in records:
-            records[extra["index"]] |= {key: value for key, value in extra.items() if key not in ("index", "file")}
+    summary = _json(path / names.SUMMARY) or {}
+    config = _yaml(path / names.ASKED / "config.yaml") or {}
+    records = records_of(path / names.RECORDS)
+    evaluation = _json(path / names.EVALUATION)
     run = Run(
         path=path,
-        name=name,
+        name=path.resolve().name if name is None else name,
         finished=bool(summary),
-        records=[records[index] for index in sorted(records)],
-        settings=summary.get("configuration") or _json(path / ".state" / "configuration.json") or _composed(path),
+        records=records,
+        settings=summary.get("configuration") or _json(path / names.STATE / "configuration.json") or flat(config),
+        config=config,
         summary=summary,
-        losses=_losses(path / "losses.csv"),
-        dimensions=_dimensions(path),
+        losses=_losses(path / names.LOSSES),
         evaluation=evaluation,
-        overrides=_yaml(path / ".hydra" / "overrides.yaml") or [],
-        hydra=(_yaml(path / ".hydra" / "hydra.yaml") or {}).get("hydra") or {},
+        overrides=_yaml(path / names.ASKED / "overrides.yaml") or [],
+        hydra=(_yaml(path / names.ASKED / "hydra.yaml") or {}).get("hydra") or {},
         missing={entry["file"]: entry["why"] for entry in (evaluation or {}).get("missing", [])},
     )
-    if not (run.finished or run.records or (path / ".state").exists()):
-        run.failure = _last_line(path / "run.log")
-    for record in run.records:
-        if why := _not_the_measured(path, record):
-            run.missing[record["file"]] = why
+    if not (run.finished or records or (path / names.STATE).exists()):
+        run.failure = _last_line(path / names.LOG)
+    run.missing |= {record["file"]: why for record in records if (why := not_the_measured(run, record))}
     return run
 
 
-def _not_the_measured(path, record):
-    """Why the file of a sample is not what was measured, or "" if it is, as far as its hash is known."""
-    file = path / record.get("file", "")
-    if not file.is_file():
-        return "deleted"
-    if "sha256" in record and hashlib.sha256(file.read_bytes()).hexdigest() != record["sha256"]:
-        return "replaced"
-    return ""
+def records_of(file):
+    """The lines of `samples.jsonl` by index; the last line of a run that is still going may be half written."""
+    lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
+    try:
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        return sorted(records, key=lambda record: record["index"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{file.parent}: {file.name} is damaged, a line is not a record of a sample") from None
 
 
-def error(run, record):
-    """How far the objective of the saved picture is from the query's, and in which unit; (None, unit) if unknown.
+def flat(config, prefix=""):
+    """All values of a nested configuration by their dotted key."""
+    found = {}
+    for key, value in config.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def error(run, row):
+    """How far the objective of the saved picture of one of `run.rows` is from the query's, and in which unit; (None,
+    unit) if unknown.
 
     The unit is the standard deviation over unguided samples where it is known: from the evaluation, or from the
     run itself for the squared distance, whose null spread is a variance.
     """
-    if record.get("error_spreads") is not None:
-        return record["error_spreads"], "null spreads"
-    saved, target = record.get("objective_saved"), record.get("target")
+    if row.get("error_spreads") is not None:
+        return row["error_spreads"], "null spreads"
+    saved, target = row.get("objective_saved"), row.get("target")
     values = zip(*([value] if not isinstance(value, list) else value for value in (saved, target)), strict=True)
     pairs = list(values)
     if any(None in pair for pair in pairs):
@@ -126,6 +241,16 @@ def typicality(run, record):
     """|z|^2 / d of the starting noise, 1 for a typical one; None if unknown."""
     norm = record.get("latent_norm")
     return None if norm is None or not run.dimensions else norm**2 / run.dimensions
+
+
+def not_the_measured(run, record):
+    """Why the file of a sample is not what was measured, or "" if it is, as far as its hash is known."""
+    file = run.path / record.get("file", "")
+    if not file.is_file():
+        return "deleted"
+    if "sha256" in record and hashlib.sha256(file.read_bytes()).hexdigest() != record["sha256"]:
+        return "replaced"
+    return ""
 
 
 def _json(file):
@@ -146,56 +271,24 @@ def _yaml(file):
         raise ValueError(f"{file.parent}: {file.name} is damaged, it is not YAML") from None
 
 
-def _records(file):
-    """The lines of `samples.jsonl` by index; the last line of a run that is still going may be half written."""
-    lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
-    try:
-        records = [json.loads(line) for line in lines if line.endswith("\n")]
-        return {record["index"]: record for record in records}
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{file.parent}: {file.name} is damaged, a line is not a record of a sample") from None
-
-
 def _losses(file):
     losses = {}
     if file.is_file():
         with open(file, newline="") as opened:
-            for row in csv.DictReader(opened):
-                if row["latent_norm"] is None:  # the last line, half written
+            reader = csv.DictReader(opened)
+            for row in reader:
+                if None in row.values():  # the last line, half written
                     continue
-                columns = losses.setdefault(int(row["sample"]), {"step": [], "loss": [], "latent_norm": []})
-                columns["step"].append(int(row["step"]))
-                for name in ("loss", "latent_norm"):
-                    columns[name].append(_finite(row[name]))
+                columns = losses.setdefault(int(row.pop("sample")), {"step": []})
+                columns["step"].append(int(row.pop("step")))
+                for name, text in row.items():
+                    columns.setdefault(name, []).append(_finite(text))
     return losses
 
 
 def _finite(text):
     value = float(text or "nan")
     return value if math.isfinite(value) else None
-
-
-def _dimensions(path):
-    """Numbers in one latent: from the header of the latents, or of one that an unfinished run has kept."""
-    for file in (path / "latents.safetensors", *sorted((path / ".state").glob("[0-9]*.safetensors"))[:1]):
-        if file.is_file():
-            try:
-                with safe_open(file, "numpy") as opened:
-                    shape = opened.get_slice("z_start").get_shape()
-            except SafetensorError:  # damaged: the page says less
-                return None
-            return math.prod(shape[1:] if file.parent == path else shape)
-    return None
-
-
-def _composed(path):
-    """The composed configuration by dotted key."""
-
-    def walk(node, prefix):
-        for key, value in node.items():
-            yield from walk(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-
-    return dict(walk(_yaml(path / ".hydra" / "config.yaml") or {}, ""))
 
 
 def _last_line(file):

@@ -1,28 +1,61 @@
-"""When the state of an unfinished run is saved: often enough to lose little, seldom enough to cost little."""
+"""The state of an unfinished run: how it comes back, and when it is saved: often enough to lose little, seldom enough
+to cost little."""
 
 import time
 from dataclasses import asdict
+
+from equidiff_cli.engine.memory import Memory
+from equidiff_cli.engine.plan import Plan
+from equidiff_cli.engine.start import loss_scale, null_spread, settled, slots_for
+from equidiff_cli.methods.events import Finished
 
 SECONDS = 10.0  # between saves while no sample finishes
 SHARE = 0.02  # of the time that saving may take, at most
 
 
-class Persistence:
-    """Saves all that a run needs to go on: the samples in work, the plan for memory, the spread, the time used.
+class State:
+    """All that a run needs to go on: the samples in work, the plan for memory, the spread, the time used.
 
     Args:
         run: `RunDir` to save into.
         slots: `Slots`.
         memory: `Memory`.
         asked: what the plan was settled for, the values of `batch` and `checkpoint`.
-        spread: the objective's spread over unguided samples.
+        spread: the question's spread over unguided samples.
         began: when the run would have begun had it never been stopped, on `time.monotonic`'s clock.
+
+    `settled` says whether all files of the samples that left are written, so that a stop here loses nothing.
     """
 
     def __init__(self, run, slots, memory, asked, spread, began):
         self.run, self.slots, self.memory, self.asked, self.spread = run, slots, memory, asked, spread
-        self.began = began
+        self.began, self.settled = began, True
         self.save()
+
+    @classmethod
+    def of(cls, run, parts, say):
+        """The state that the run in its directory was left in, or a new one; sets the scale of the question's loss.
+
+        Args:
+            say: called with how the run begins and its `Plan`, before the spread is measured, which may take a while.
+        """
+        began, saved, asked = time.monotonic(), run.load_state(), [parts.batch, parts.checkpoint]
+        tensors, facts = saved or (None, None)
+        if facts and facts["asked"] == asked:
+            plan, size = Plan(**facts["plan"]), facts["size"]
+        else:
+            plan = settled(parts)
+            size = plan.batch
+        slots, memory = slots_for(parts, size), Memory(plan)
+        if facts:
+            slots.restore(tensors, facts)
+            say("going on", plan)
+            spread, began = facts["spread"], began - facts["elapsed"]
+        else:
+            say(f"first its spread over {parts.null_samples} unguided samples", plan)
+            spread = null_spread(parts.prior, parts.question, parts.null_samples, memory)
+        parts.question.scale = loss_scale(parts.loss_scale, spread)
+        return cls(run, slots, memory, asked, spread, began)
 
     @property
     def seconds(self):
@@ -39,13 +72,10 @@ class Persistence:
         self.saved_at = time.monotonic()
         self.cost = self.saved_at - began
 
-    def stepped(self, left):
-        """Save if it is time to: a sample left or the plan changed, or nothing was saved for `SECONDS`.
-
-        Args:
-            left: whether samples left in this step; their files must be complete.
-        """
-        self.waiting |= bool(left) or self.memory.plan != self.plan
+    def take(self, event):
+        """Save if it is time to: a sample left or the plan changed, or nothing was saved for `SECONDS`."""
+        self.settled = not isinstance(event, Finished)  # the other samples that left in this step are still to come
+        self.waiting |= not self.settled or self.memory.plan != self.plan
         pause = max(self.cost / SHARE, 0.0 if self.waiting else SECONDS)
-        if time.monotonic() - self.saved_at > pause:
+        if self.settled and time.monotonic() - self.saved_at > pause:
             self.save()

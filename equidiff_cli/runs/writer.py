@@ -16,45 +16,47 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from equidiff_cli.files import append, flush, halves, whole
-from equidiff_cli.pictures.medium import Pictures
+from equidiff_cli.files import append, finite, flush, halves, whole
+from equidiff_cli.runs import names
+from equidiff_cli.runs.reader import records_of
 
-PICTURES = Pictures()
 MEMORY = ("batch", "checkpoint")  # may be others when a run goes on: results do not depend on them, up to rounding
 LOSS_COLUMNS = ("sample", "step", "loss", "loss_unfiltered", "loss_filtered", "grad_norm", "latent_norm")
 
 
 class RunDir:
-    """Writer and reader of one run directory.
+    """Writer of one run directory; who looks at what it wrote uses `runs/reader.py`.
 
     Args:
         path: the directory; made if need be.
-        medium: how samples are kept, see `medium/`; by default as PNG files.
+        medium: how samples are kept: `Pictures` or `Points`, or what has the same methods.
     """
 
-    def __init__(self, path, medium=PICTURES):
+    def __init__(self, path, medium):
         self.path, self.medium = Path(path), medium
-        self.samples, self.state = self.path / "samples", self.path / ".state"
-        self.lines, self.losses = self.path / "samples.jsonl", self.path / "losses.csv"
+        self.samples, self.state = self.path / names.SAMPLES, self.path / names.STATE
+        self.lines, self.losses = self.path / names.RECORDS, self.path / names.LOSSES
+
+    @classmethod
+    def claim(cls, path, medium, identity):
+        """The directory `path`, opened for this process and for what results depend on."""
+        run = cls(path, medium)
+        run.open(identity)
+        return run
 
     @property
     def finished(self):
         """Whether the run in this directory came to its end."""
-        return (self.path / "summary.json").exists()
+        return names.is_finished(self.path)
 
     def open(self, configuration):
         """Claim the directory for this process and this configuration (a flat dict of what results depend on).
 
-        Raises `ValueError` if another process works in it, it was begun with another configuration, or its name cannot
-        be one of a file that is written later.
+        Raises `ValueError` if another process works in it, or it was begun with another configuration.
         """
-        try:
-            os.fsencode(self.path).decode()
-        except UnicodeDecodeError:  # safetensors opens no such path
-            raise ValueError(f"hydra.run.dir={self.path}: its name must be UTF-8") from None
         if self.finished:
             shutil.rmtree(self.state, ignore_errors=True)  # the process may have been killed just before it did so
-            return self._same(configuration, json.loads((self.path / "summary.json").read_text())["configuration"])
+            return self._same(configuration, json.loads((self.path / names.SUMMARY).read_text())["configuration"])
         for folder in (self.samples, self.state):
             folder.mkdir(parents=True, exist_ok=True)
         self.lock = open(self.state / "lock", "w")  # held until the process ends
@@ -89,16 +91,21 @@ class RunDir:
     @property
     def query(self):
         """The file of the query as the target sees it."""
-        return self.path / f"query{self.medium.suffix}"
+        return self.path / f"{names.QUERY}{self.medium.suffix}"
+
+    @property
+    def grid(self):
+        """The file of the query and the samples side by side."""
+        return self.path / names.GRID
 
     def save_query(self, x):
         """Write the query x (C, H, W)."""
         with whole(self.query) as beside:
             self.medium.write(x, beside)
 
-    def save_image(self, name, image):
-        """Write a PIL picture: `grid.png`."""
-        with whole(self.path / name) as beside:
+    def save_grid(self, image):
+        """Write the query and the samples side by side, a PIL picture."""
+        with whole(self.grid) as beside:
             image.save(beside)
 
     def save_steps(self, rows):
@@ -125,9 +132,7 @@ class RunDir:
 
     def records(self):
         """The records of all finished samples, in the order of their index."""
-        if not self.lines.exists():
-            return []
-        return sorted((json.loads(line) for line in self.lines.read_text().splitlines()), key=lambda r: r["index"])
+        return records_of(self.lines)
 
     def save_state(self, tensors, facts):
         """Keep what the run needs to continue: tensors, and plain facts; log lengths are added."""
@@ -140,8 +145,8 @@ class RunDir:
 
     def load_state(self):
         """(tensors, facts) of the last saved state, or None; what was written after it or halfway is taken back."""
-        places = [(self.path, stem) for stem in ("query", "grid", "latents", "summary")]
-        for folder, stem in (*places, (self.samples, "*"), (self.path / ".hydra", "*")):
+        places = [(self.path, stem) for stem in (names.QUERY, "grid", "latents", "summary")]
+        for folder, stem in (*places, (self.samples, "*"), (self.path / names.ASKED, "*")):
             for file in halves(folder, stem):
                 file.unlink(missing_ok=True)
         file = self.state / "state.safetensors"
@@ -159,17 +164,8 @@ class RunDir:
     def close(self, summary):
         """Gather the latents, write the summary, and remove the state: the run is finished."""
         latents = [load_file(self.state / f"{record['index']}.safetensors") for record in self.records()]
-        with whole(self.path / "latents.safetensors") as beside:
+        with whole(self.path / names.LATENTS) as beside:
             beside.write_bytes(save({name: torch.stack([one[name] for one in latents]) for name in ("z_start", "z")}))
-        with whole(self.path / "summary.json") as beside:
+        with whole(self.path / names.SUMMARY) as beside:
             beside.write_text(json.dumps(finite(summary), indent=1) + "\n")
         shutil.rmtree(self.state)
-
-
-def finite(value):
-    """`value` with every number that JSON does not know replaced by None."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not -float("inf") < value < float("inf") else value

@@ -1,4 +1,4 @@
-"""What takes long and never changes, such as unguided samples of a prior, kept beside what the hub library keeps."""
+"""What takes long and never changes, such as unguided samples of a prior, kept in a file for the next time."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def cached(kind, facts, make):
-    """Tensors by name: those kept for exactly these facts, else what `make()` gives, kept for the next time.
+    """Tensors by name that depend on exactly these facts, `kept` beside what the hub library keeps.
 
     Args:
         kind: the first part of the file's name.
@@ -23,7 +23,15 @@ def cached(kind, facts, make):
         make: function without arguments.
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    file = Path(constants.HF_HOME) / "equidiff" / f"{kind}-{digest[:32]}.safetensors"
+    return kept(Path(constants.HF_HOME) / "equidiff" / f"{kind}-{digest[:32]}.safetensors", make)
+
+
+def kept(file, make):
+    """Tensors by name of a safetensors file; if it is not there, or damaged, what `make()` gives, which it gets.
+
+    A file that cannot be written is a warning: the next time they are made again.
+    """
+    file = Path(file)
     if file.exists():
         try:
             return load_file(file)

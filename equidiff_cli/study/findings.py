@@ -1,7 +1,48 @@
-"""What a section of an evaluation found, in the form of `evaluation.json`."""
+"""What a section found, in the form of `evaluation.json`: the runner of metrics, and the words that belong to them."""
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import yaml
+
+if TYPE_CHECKING:
+    from equidiff_cli.study.case import Case
+
+
+def words_beside(file):
+    """The table of words of the section in a file of code, from the YAML file of the same name beside it.
+
+    It has `metrics`, `absent` (what stands in place of metrics of things that are not there), `columns`, `curves` and
+    what else the section asks for, each by name. Braces are filled with facts of the section and of the metric.
+    """
+    return yaml.safe_load(Path(file).with_suffix(".yaml").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Words:
+    """What people read about a metric.
+
+    Args:
+        name: what it is called in files.
+        source: the formula or the paper.
+        about: how to read it.
+        better: "lower", "higher", "near 1" or None.
+        undefined, null_reason: why there is no number, for the samples and for unguided ones, if there is none.
+    """
+
+    name: str
+    title: str
+    unit: str
+    source: str
+    about: str
+    better: str | None = None
+    undefined: str = "is not defined for these samples"
+    null_reason: str | None = None
 
 
 @dataclass
@@ -10,81 +51,87 @@ class Section:
 
     Args:
         name: of the section.
-        samples: how many samples the numbers are from.
+        case: where the sets are.
+        words: as of `words_beside`.
+        facts: what the words of the whole section are filled with.
     """
 
     name: str
-    samples: int
+    case: Case
+    words: dict
+    facts: dict = field(default_factory=dict)
     metrics: list = field(default_factory=list)
     curves: list = field(default_factory=list)
     columns: dict = field(default_factory=dict)
     values: dict = field(default_factory=dict)
 
-    def metric(
-        self,
-        name,
-        title,
-        value,
-        *,
-        unit,
-        about,
-        source,
-        null=None,
-        null_reason=None,
-        needs=1,
-        samples=None,
-        reason=None,
-        better=None,
-        interval=None,
-    ):
-        """Add one number of the whole run.
+    def add(self, metric, reason=None, say=None, **parameters):
+        """Compute a `Metric` on its set and on unguided samples, and put it into words.
 
         Args:
-            value: function without arguments that computes it; not called if there are too few samples.
-            null: the same for unguided samples, or None with `null_reason`, why that makes no sense.
-            needs: below how many samples it is not reported.
-            reason: why it cannot be computed at all, or None.
-            better: "lower", "higher", "near 1" or None.
-            interval: function that gives (low, high, what this interval is), or None for too few samples.
+            reason: why it cannot be computed at all, or None; then it is said of all samples.
+            say: facts for its words.
+            parameters: of the metric, and facts for its words.
         """
-        samples = self.samples if samples is None else samples
-        if reason is None and samples < needs:
-            reason = f"needs {needs} samples, there {'is' if samples == 1 else 'are'} {samples}"
-        found = None if reason else _finite(value())
-        if found is None and reason is None:
-            reason = "is not defined for these samples"
-        metric = {"section": self.name, "name": name, "title": title, "value": found, "reason": reason, "unit": unit}
-        bounds = interval() if interval and found is not None else None
-        if bounds:
-            metric |= dict(zip(("low", "high", "interval"), bounds, strict=True))
-        expected = _finite(null()) if null and reason is None else None
-        if expected is None and null_reason is None:
-            null_reason = reason if reason else "is not defined for unguided samples"
+        words = Words(**self.filled("metrics", metric.name, **parameters, **(say or {})))
+        set = self.case.samples if reason else metric.on(self.case)
+        if reason is None and len(set) < metric.needs:
+            reason = f"needs {metric.needs} samples, there {'is' if len(set) == 1 else 'are'} {len(set)}"
+        value = None if reason else plain(metric(set, **parameters))
+        if value is None and reason is None:
+            reason = words.undefined
+        bounds = None if reason else metric.interval(set, **parameters)
+        chance = None if reason else plain(metric.chance(self.case.unguided, len(set), **parameters))
+        self.put(words, value, reason, bounds, chance, len(set), metric.needs)
+
+    def absent(self, name, reason, /, **facts):
+        """Say why metrics of something that is not there are missing."""
+        words = Words(**self.filled("absent", name, **facts))
+        self.put(words, None, reason, None, None, len(self.case.samples), 1)
+
+    def put(self, words, value, reason, bounds, chance, samples, needs):
+        """Add a metric in its final form."""
+        interval = dict(zip(("low", "high", "interval"), bounds, strict=True)) if bounds else {}
+        null_reason = words.null_reason or reason or "is not defined for unguided samples"
         self.metrics.append(
-            metric
-            | {
-                "null": expected,
-                "null_reason": None if expected is not None else null_reason,
-                "samples": samples,
-                "needs": needs,
-                "better": better,
-                "source": source,
-                "about": about,
-            }
+            {"section": self.name, "name": words.name, "title": words.title}
+            | {"value": value, "reason": reason, "unit": words.unit}
+            | interval
+            | {"null": chance, "null_reason": null_reason if chance is None else None}
+            | {"samples": samples, "needs": needs}
+            | {"better": words.better, "source": words.source, "about": words.about}
         )
 
-    def column(self, name, title, values, *, unit, about):
-        """Add one number (or word) a sample; `values` has one entry a sample, None where there is none."""
-        self.columns[name] = {"title": title, "unit": unit, "about": about}
-        self.values[name] = list(values)
+    def column(self, name, values, /, **facts):
+        """Add one number (or word) a sample; None where there is none, as for samples beyond the last value."""
+        words = self.filled("columns", name, **facts)
+        values = list(values)
+        self.values[words["name"]] = values + [None] * (len(self.case.samples) - len(values))
+        self.columns[words["name"]] = {key: words[key] for key in ("title", "unit", "about")}
 
-    def curve(self, name, title, *, about, x, y, lines):
-        """Add a curve; `x` has title, unit, values and scale, `y` title, unit and scale, a line name and values."""
-        self.curves.append(
-            {"section": self.name, "name": name, "title": title, "about": about, "x": x, "y": y, "lines": lines}
-        )
+    def curve(self, name, x, lines, /, **facts):
+        """Add a curve; `x` are numbers, a line is as of `line`."""
+        words = self.filled("curves", name, **facts)
+        across, up = words["x"], words["y"]
+        x = {"title": across["title"], "unit": across["unit"], "values": list(x), "scale": across["scale"]}
+        y = {key: up[key] for key in ("title", "unit", "scale")}
+        about = {key: words[key] for key in ("name", "title", "about")}
+        self.curves.append({"section": self.name, **about, "x": x, "y": y, "lines": lines})
+
+    def filled(self, table, name, /, **facts):
+        """The words of one entry of a table by kind, with its facts; the entry's key is its name if it has no other."""
+        entry = {"name": name} | self.words[table][name]
+        facts = self.facts | facts
+        return {key: text.format(**facts) if isinstance(text, str) else text for key, text in entry.items()}
 
 
-def _finite(value):
-    """A number that is not finite is none: a ratio to nothing, say."""
+def line(name, middle, low, high, count):
+    """A line of a curve: `middle` (B,), and for four or more pictures the band from `low` to `high`, (B,) each."""
+    band = {"low": low.tolist(), "high": high.tolist()} if count >= 4 else {}
+    return {"name": name, "values": middle.tolist(), **band}
+
+
+def plain(value):
+    """A tensor's number; one that is not finite is none: a ratio to nothing, say."""
+    value = value.item() if isinstance(value, torch.Tensor) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

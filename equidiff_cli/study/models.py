@@ -4,12 +4,11 @@ import importlib.util
 import json
 import logging
 
-from omegaconf import OmegaConf
-
 from equidiff_cli.engine.device import pick_precision
-from equidiff_cli.request import build as configuration
-from equidiff_cli.request.build import bring, build_target, prior_weights, target_weights
+from equidiff_cli.request.build import bring, light_prior, part, plain, prior_weights, ready, target_weights
+from equidiff_cli.request.schema import composed
 from equidiff_cli.study.cache import cached
+from equidiff_cli.study.case import Case
 from equidiff_cli.study.null import log_likelihoods, unguided
 from equidiff_cli.study.real import pictures_of
 from equidiff_cli.target.small import CIFAR10
@@ -33,26 +32,46 @@ class Models:
 
     def load(self, run):
         """(prior, target) of a run; `ValueError` if their weights are not those that the run used."""
-        query = run.query.to(self.device)
-        bring(run.config, log.info)
-        target = self.target(run.config, query)
+        target, light = self.target(run.config, run.query.to(self.device)), light_prior(run.config)
+        bring(light, say=log.info)
         self.same(run, target_weights(target, self.hash))
         asked = run.summary.get("precision", run.config.precision)  # auto may be another on another device
-        key = _key(run.config.prior) + asked
+        key = _key(run.config, "prior") + asked
         if key != self.prior_key:
             precision, autocast = pick_precision(asked, self.device)
-            self.prior = configuration.build(run.config, "prior", device=self.device, autocast=autocast)
-            self.facts = {"prior": json.loads(_key(run.config.prior)), "weights": self.prior.weights}
+            self.prior = light.build(device=self.device, autocast=autocast)
+            self.facts = {"prior": plain(run.config, "prior"), "weights": self.prior.weights}
             self.facts |= {"precision": precision}
             self.prior_key, self.null = key, None
         self.same(run, prior_weights(self.prior))
         return self.prior, target
 
+    def case(self, run):
+        """The run with its models, ready to be measured."""
+        prior, target = self.load(run)
+        objective = part(run.config, "objective", target, run.query.to(self.device))
+        heldout, reason = self.heldout(run, target)
+        return Case(
+            run=run,
+            prior=prior,
+            target=target,
+            objective=objective,
+            lowpass=part(run.config, "filter"),
+            null=self.unguided(),
+            heldout=heldout,
+            heldout_reason=reason,
+            real=self.real(run),
+            options=self.options,
+            null_likelihood=self.null_likelihood,
+        )
+
     def target(self, config, query):
         """The target that a configuration describes."""
-        key = _key(config.target)
+        key = _key(config, "target")
         if key not in self.targets:
-            self.targets[key] = build_target(config, query)
+            light = part(config, "target")
+            bring(light, say=log.info)
+            self.targets[key] = ready(light, query)
         return self.targets[key]
 
     def hash(self, file):
@@ -63,7 +82,7 @@ class Models:
     def same(self, run, found):
         """`ValueError` unless the weights found are those of the run."""
         for name, digest in found.items():
-            before = run.weights.get(name, run.weights.get(name.rpartition("/")[2]))  # as earlier runs named them
+            before = run.weights.get(name)
             if before not in (None, digest):
                 raise ValueError(
                     f"{run.path}: {name} has SHA-256 {digest} now, the run was made with {before};"
@@ -111,7 +130,7 @@ class Models:
         query, found = run.query.to(self.device), []
         for name in names:
             try:
-                network = self.target(configuration.option("target", name), query)
+                network = self.target(composed(f"target={name}"), query)
             except ValueError as error:
                 raise ValueError(f"heldout={name}: {error}") from error
             if network is not target:
@@ -136,5 +155,5 @@ def auto(target):
     return [INSTALLED], None
 
 
-def _key(node):
-    return json.dumps(OmegaConf.to_container(node, resolve=True), sort_keys=True)
+def _key(config, group):
+    return json.dumps(plain(config, group), sort_keys=True)

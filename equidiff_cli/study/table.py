@@ -56,9 +56,6 @@ def comparison(rows):
     return table
 
 
-FIRST_COLUMNS = "run,overrides,complete,"  # what every CSV file of `row_of` begins with
-
-
 def row_of(path, config, summary, evaluation):
     """One run as a flat row: what it is, then every metric and what unguided samples give."""
     row = {"run": str(path), "overrides": config, "complete": evaluation["complete"]}

@@ -1,5 +1,7 @@
 """The two small classifiers for 32 x 32 pictures that ship with the package."""
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from timm.data import create_transform
 from timm.models.resnet import BasicBlock, ResNet
@@ -76,3 +78,23 @@ def embedded(name):
     model = load(ARCHITECTURES[name], read(file, "target"), "target", file)
     transform = create_transform((3, 32, 32), mean=MEAN, std=STD, crop_pct=1.0, interpolation="bicubic")
     return Target(model, transform, CIFAR10, name, [file])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """One of the classifiers that ship with the package; a `TargetSource`.
+
+    Args:
+        name: "smallconv" or "smallresnet".
+    """
+
+    name: str
+
+    def __post_init__(self):
+        one_of("target.name", self.name, ARCHITECTURES)
+
+    def sources(self):
+        return []
+
+    def build(self):
+        return embedded(self.name)

@@ -1,13 +1,29 @@
 """The network under study: a frozen classifier, its own preprocessing as tensor operations, and its named layers."""
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from timm.layers import LayerNorm
 
 from equidiff_cli.checks import choices, number
+from equidiff_cli.weights.hub import Source
 
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+@runtime_checkable
+class TargetSource(Protocol):
+    """What `_target_` of a shipped option of the group `target` makes: a light object, which reads nothing before
+    `build`.
+
+    It is called with the options of the configuration and checks them (`ValueError`, "target.key=value: what is
+    accepted"); a frozen dataclass does. One's own `_target_` may be the same, or give the network itself, see `adopt`.
+    """
+
+    def sources(self) -> list[Source]:
+        """The files of its weights, which are brought into the cache before `build`; none for what is at hand."""
+
+    def build(self) -> "Target":
+        """Read the weights and put the parts together, on the CPU; `ValueError` for files that do not fit."""
 
 
 class Target:
@@ -106,8 +122,14 @@ def _plain(name):
     return str(name).lower().replace("_", " ").replace("-", " ").strip()
 
 
+def built(made):
+    """What a light object builds, and everything else as it is: a network can be called, a light object cannot."""
+    return made.build() if hasattr(made, "build") and not callable(made) else made
+
+
 def adopt(made, query):
-    """What a user's `target._target_` returned as a `Target`: one already, what has the same attributes, or a module.
+    """What a user's `target._target_` returned, or what that built, as a `Target`: one already, what has the same
+    attributes, or a module.
 
     A module maps pictures (N, 3, H, W) in [0, 1] to logits (N, classes), its preprocessing included; its attribute
     `classes`, if it has one, names them.

@@ -5,13 +5,12 @@ time of the file it was made from, and carries that file's SHA-256, so neither i
 """
 
 import hashlib
-import json
 import logging
 from pathlib import Path
 
-import torch
 from huggingface_hub import constants
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from equidiff_cli.files import whole
 from equidiff_cli.weights.read import load, read, sha256
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def load_converted(build, file, key, rename=lambda state: state, ignore=()):
-    """The module of `build()` with the tensors of `file`, and the file's SHA-256; loads strictly, see `weights.load`.
+    """The module of `build()` with the tensors of `file`, and the file's SHA-256; loads strictly, see `read.load`.
 
     Args:
         file: a .safetensors file, which is used as it is, or one of torch.save.
@@ -37,9 +36,9 @@ def load_converted(build, file, key, rename=lambda state: state, ignore=()):
             if opened.read(9)[8:] == b"{":
                 return module, digest
         try:
-            keep(module.state_dict(), copy, {"sha256": digest, "source": str(file)})
-        except OSError as error:
-            log.warning("%s: no copy for the next start (%s)", copy, error.strerror or error)
+            keep(module.state_dict(), copy, digest)
+        except (OSError, SafetensorError, RuntimeError) as error:  # the last of tensors that share memory
+            log.warning("%s: no copy for the next start (%s)", copy, error)
         if not (kept := kept_in(copy)):
             return module, digest
         del module  # the first start reads the copy too, so that every start computes with the same memory layout
@@ -67,27 +66,16 @@ def copy_of(file):
     return Path(constants.HF_HOME) / "equidiff" / f"{place}-{facts.st_size:x}-{facts.st_mtime_ns:x}.safetensors"
 
 
-def keep(state, copy, about):
-    """Write float32 tensors by name to `copy`, whole or not at all, one after the other: safetensors' own writer holds
-    a second copy of them all. Copies of earlier versions of the same file are removed.
+def keep(state, copy, digest):
+    """Write tensors by name to `copy`, whole or not at all; copies of earlier versions of the same file are removed.
 
     Args:
-        about: strings by name, for the header.
+        digest: SHA-256 of the file they are from. The header holds nothing else, so that copies of one file have the
+            same layout wherever it lies: how tensors are aligned in memory can change what is computed with them.
     """
-    header, end = {"__metadata__": about}, 0
-    state = dict(sorted(state.items(), key=lambda item: item[1].numel() % 16 > 0))  # odd sizes last: the others aligned
-    for name, tensor in state.items():
-        if tensor.dtype != torch.float32:
-            raise TypeError(f"{name} is {tensor.dtype}, not float32")
-        begin, end = end, end + 4 * tensor.numel()
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-(8 + len(text)) % 64)  # data begins at a multiple of 64
     copy.parent.mkdir(parents=True, exist_ok=True)
-    with whole(copy) as beside, open(beside, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for tensor in state.values():
-            file.write(tensor.contiguous().numpy().data)
+    with whole(copy) as beside:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, beside, {"sha256": digest})
     for other in copy.parent.glob(f"{copy.name.split('-')[0]}-*.safetensors"):
         if other != copy:
             other.unlink()

@@ -111,14 +111,10 @@ def sha256(path):
 
 
 def _head(path, key):
-    """The first bytes of a regular file."""
+    """The first bytes of a file."""
     try:
-        if path.exists() and not path.is_file():
-            raise _error(key, path, "is a directory" if path.is_dir() else "is not a regular file")
         with open(path, "rb") as file:
             return file.read(64)
-    except FileNotFoundError:
-        raise _error(key, path, "there is no such file") from None
     except OSError as error:
         raise _error(key, path, f"cannot be opened ({error.strerror})") from error
 

@@ -4,19 +4,15 @@ import itertools
 import time
 
 import torch
-from hydra import compose, initialize_config_dir
 from torch.profiler import ProfilerActivity, profile
 
-from equidiff_cli.engine.device import pick_device, pick_precision
 from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import Plan
 from equidiff_cli.engine.slots import Slots
-from equidiff_cli.methods.latent import sample
-from equidiff_cli.parts.questions import Invariance
-from equidiff_cli.pictures.medium import Pictures
+from equidiff_cli.methods.latent import Latent
 from equidiff_cli.prior.prior import sample_seed
-from equidiff_cli.request import build as configuration
-from equidiff_cli.request.schema import configs, register
+from equidiff_cli.request.build import build
+from equidiff_cli.request.schema import composed
 
 
 class Bench:
@@ -30,28 +26,22 @@ class Bench:
     """
 
     def __init__(self, device, solver_steps, batch, repeat):
-        self.device, self.batch, self.repeat = pick_device(device), batch, repeat
-        _, autocast = pick_precision("auto", self.device)
-        register()
-        overrides = ["prior=embedded", *([f"prior.steps={solver_steps}"] if solver_steps else [])]
-        with initialize_config_dir(str(configs()), version_base="1.3"):
-            config = compose("run", overrides=overrides)
-        query = Pictures().query(config.query, config.prior.image_size)[None].to(self.device)
-        lowpass, distance, self.optimizer = (
-            configuration.build(config, g) for g in ("filter", "distance", "optimizer")
-        )
-        target = configuration.build(config, "target")
-        target.model.to(self.device)
-        self.invariance = Invariance(configuration.build(config, "objective", target, query), distance, lowpass, query)
-        self.prior = configuration.build(config, "prior", device=self.device, autocast=autocast)
-        self.budget = dict(steps=config.budget.steps, threshold=config.budget.threshold)
-        self.steps = config.prior.steps
+        words = [f"prior.steps={solver_steps}"] if solver_steps else []
+        parts = build(composed("prior=embedded", f"device={device}", *words))
+        self.prior, self.question, self.optimizer = parts.prior, parts.question, parts.method.optimizer
+        self.budget = dict(steps=parts.steps, threshold=parts.threshold)
+        self.device, self.steps = parts.prior.device, parts.prior.steps
+        self.batch, self.repeat = batch, repeat
+
+    def memory(self, recompute):
+        """Memory for the batch with so many solver steps recomputed."""
+        return Memory(Plan(self.batch, self.steps, recompute))
 
     def events(self, samples, recompute, **budget):
         """The loop over `samples` samples."""
-        memory = Memory(self.prior, Plan(self.batch, self.steps, recompute))
         slots = Slots([(i, sample_seed(0, i)) for i in range(samples)], self.batch, self.device)
-        return sample(self.prior, self.invariance, self.optimizer, slots, memory, **self.budget | budget)
+        method = Latent(self.optimizer, **self.budget | budget)
+        return method(self.prior, self.question, slots, self.memory(recompute))
 
     def noise(self, samples):
         return torch.stack([self.prior.noise(seed) for seed in range(samples)]).to(self.device)

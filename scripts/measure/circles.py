@@ -6,19 +6,19 @@ Without runs: the figures of the model card.
 """
 
 import argparse
-import json
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from equidiff_cli.circles import build, rings
+from equidiff_cli.circles import rings
+from equidiff_cli.circles.build import Circles, CirclesTarget
 from equidiff_cli.circles.coverage import Mass, compare, kuiper, near
 from equidiff_cli.circles.figure import draw
 from equidiff_cli.circles.levelcurve import field_of, project, trace
-from equidiff_cli.circles.plane import from_plane, to_plane
+from equidiff_cli.circles.plane import EXTENT, from_plane, to_plane
 from equidiff_cli.circles.points import Points
 from equidiff_cli.parts.objectives import Margin
+from equidiff_cli.runs import reader
 
 RESAMPLES = 200  # of the oracle
 PRIOR = dict(image_size=1, solver="euler", steps=40, shift=1.0)  # as in configs/prior/circles.yaml
@@ -26,13 +26,12 @@ FRESH = 20_000  # points to measure the networks on
 
 
 def read(directory):
-    """The query (2,) and the samples (N, 2) of a run, tensors, and its configuration."""
-    medium, directory = Points(), Path(directory)
-    summary = json.loads((directory / "summary.json").read_text())
-    if summary["medium"] != "points" or summary["objective"] != "margin of inside over outside":
-        raise SystemExit(f"{directory}: not a run of experiment=circles with its own objective")
-    samples = torch.stack([medium.read(file) for file in sorted((directory / "samples").glob("*.txt"))])
-    return to_plane(medium.read(directory / "query.txt")[None])[0], to_plane(samples), summary
+    """The query (2,) and the samples (N, 2) of a run, tensors, and its summary."""
+    medium, run = Points(), reader.read(directory)
+    if run.summary.get("medium") != "points" or run.summary["objective"] != "margin of inside over outside":
+        raise SystemExit(f"{directory}: not a finished run of experiment=circles with its own objective")
+    samples = torch.stack([medium.read(run.file(record)) for record in run.records])
+    return to_plane(medium.read(run.query_file)[None])[0], to_plane(samples), run.summary
 
 
 def row(objective, query, samples, summary):
@@ -40,7 +39,7 @@ def row(objective, query, samples, summary):
     field = field_of(objective)
     with torch.no_grad():
         level = field(query[None]).item()
-    lines = trace(field, level, rings.EXTENT)
+    lines = trace(field, level, EXTENT)
     distance, _ = project(samples.numpy(), lines)
     mass = Mass(field, lines)
     oracle = mass(near(field, level, RESAMPLES * len(samples), np.random.default_rng(1)))
@@ -62,16 +61,16 @@ def row(objective, query, samples, summary):
 def models():
     """How good the shipped networks are, on points that nothing was trained on."""
     points, labels = rings.draw(FRESH, np.random.default_rng(99))
-    logits = build.target()(from_plane(torch.from_numpy(points).float())).double()
+    logits = CirclesTarget().build()(from_plane(torch.from_numpy(points).float())).double()
     best = torch.from_numpy(np.stack([rings.log_odds(points), np.zeros(FRESH)], axis=1))
     for name, values in (("perceptron", logits), ("best possible", best)):
         loss = torch.nn.functional.cross_entropy(values, torch.from_numpy(labels))
         right = (values.argmax(1).numpy() == labels).mean()
         print(f"{name}: accuracy {right:.4f}, log loss {loss:.4f}")
-    prior = build.prior(**PRIOR, device=torch.device("cpu"), autocast=torch.float32)
+    prior = Circles(**PRIOR).build(device=torch.device("cpu"), autocast=torch.float32)
     drawn = to_plane(prior.unguided(FRESH, FRESH)).numpy()
     radius, wanted = (np.sort(np.linalg.norm(p, axis=1)) for p in (drawn, points))
-    at = np.linspace(0, rings.EXTENT, 10_000)
+    at = np.linspace(0, EXTENT, 10_000)
     gap = np.abs(np.searchsorted(radius, at) - np.searchsorted(wanted, at)).max() / FRESH
     print(f"prior: Kolmogorov-Smirnov distance of the radius to that of the data {gap:.3f}")
     for name, of_angle in (("prior", drawn), ("training points", rings.training_points()[0])):
@@ -79,15 +78,20 @@ def models():
         print(f"{name}: Kuiper distance of the angle to the uniform law {kuiper(angle) / len(angle) ** 0.5:.3f}")
 
 
-def main():
+def parser():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", help="run directories")
     parser.add_argument("--figure", help="draw all of them side by side into this file")
-    args = parser.parse_args()
+    return parser
+
+
+def main():
+    args = parser().parse_args()
     if not args.runs:
         return models()
     runs = [read(directory) for directory in args.runs]
-    objective = Margin(build.target(), None, "inside", "outside")
+    objective = Margin(CirclesTarget().build(), None, "inside", "outside")
     rows = [row(objective, *run) for run in runs]
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for values in rows:

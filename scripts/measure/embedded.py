@@ -6,38 +6,25 @@ python -m scripts.measure.embedded --data FOLDER --sheet samples.png
 import argparse
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
 from equidiff_cli.metrics import frechet
 from equidiff_cli.pictures.convert import to_image
 from equidiff_cli.pictures.grid import grid
-from equidiff_cli.request.schema import configs
-from equidiff_cli.target import small, target
+from equidiff_cli.target import small
 from scripts.shared import cifar10
+from scripts.shared.classifying import calibration_error
 from scripts.shared.quality import (
     decoded_noise,
     distance,
+    embedded_prior,
     features,
     nearest,
     reconstructions,
     samples,
     spectral_difference,
 )
-from scripts.train.classifier import calibration_error
 
 COPIES = 2000  # pictures that are compared with every training picture
-
-
-def prior_options(overrides=()):
-    """The configuration of the embedded prior, with overrides such as "prior.steps=20"."""
-    with initialize_config_dir(str(configs()), version_base="1.3"):
-        return compose("prior/embedded", list(overrides)).prior
-
-
-def embedded_prior(overrides=()):
-    """The embedded prior on the CPU, see `prior_options`."""
-    return instantiate(prior_options(overrides), device=torch.device("cpu"), autocast=torch.float32)
 
 
 def error_consistency(first, second):
@@ -55,7 +42,7 @@ def print_classifiers(pictures, labels):
     """Accuracy, expected calibration error and mean confidence of each, and how much they fail on the same pictures."""
     right = []
     for name in small.ARCHITECTURES:
-        network = target.embedded(name)
+        network = small.embedded(name)
         logits = torch.cat([network(part / 255) for part in pictures.split(500)])
         right.append(logits.argmax(1) == labels)
         accuracy, confidence = right[-1].float().mean(), logits.softmax(1).amax(1).mean()
@@ -75,7 +62,7 @@ def print_reconstruction(prior, pictures):
 
 def print_samples(prior, pictures, train, test):
     """Frechet distances, precision and recall in the features of `smallconv`, and the spectrum."""
-    network, count = target.embedded("smallconv"), len(pictures)
+    network, count = small.embedded("smallconv"), len(pictures)
     real = features(network, test[:count])
     decoded = (reconstructions(prior, train[:count]) * 255).round().byte()
     for name, others in (
@@ -103,20 +90,24 @@ def print_spectrum(name, pictures, real):
     print("  " + ", ".join(f"{f:.3f}: {d:+.2f}" for f, d in zip(frequencies, difference, strict=True)))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/shared/cifar10.py)")
     parser.add_argument("--samples", type=int, default=10000, help="unguided samples to measure; 0: none")
-    parser.add_argument("--cache", default="checkpoints/samples", help="where samples are kept [%(default)s]")
     parser.add_argument("--sheet", help="write 64 unguided samples here")
     parser.add_argument("overrides", nargs="*", help="such as prior.steps=20")
-    args = parser.parse_args()
+    return parser
+
+
+def main():
+    args = parser().parse_args()
     prior = embedded_prior(args.overrides)
     (train, _), (test, labels) = (cifar10.load(args.data, split) for split in ("train", "test"))
     print_classifiers(test, labels)
     print_reconstruction(prior, test)
     if args.samples:
-        print_samples(prior, samples(prior, args.samples, args.cache), train, test)
+        print_samples(prior, samples(prior, args.samples), train, test)
     if args.sheet:
         pictures = [to_image(x) for x in prior.unguided(65, 65)]
         grid(pictures[0], pictures[1:]).save(args.sheet)

@@ -18,11 +18,13 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from equidiff_cli.commands.run import null_spread
+from equidiff_cli.engine.start import null_spread
+from equidiff_cli.files import whole
 from equidiff_cli.methods.events import Step
 from equidiff_cli.methods.latent import evaluate
 from equidiff_cli.prior.lightningdit import LightningDiT
-from equidiff_cli.prior.prior import keep_in, sample_seed
+from equidiff_cli.prior.prior import sample_seed
+from equidiff_cli.prior.sampler import Adjoint
 from scripts.measure.bench import Bench, peak
 
 NEVER = 1e-30  # a threshold that no sample reaches
@@ -30,7 +32,7 @@ NEVER = 1e-30  # a threshold that no sample reaches
 
 def step_over_its_parts(bench):
     """(a) One optimisation step over its evaluations (forwards, one input-backward) + decoder + target."""
-    prior, invariance, steps = bench.prior, bench.invariance, bench.steps
+    prior, question, steps = bench.prior, bench.question, bench.steps
     z = bench.noise(bench.batch)
     with torch.no_grad():
         x = prior.decode(prior.flow(z))
@@ -51,16 +53,12 @@ def step_over_its_parts(bench):
         return lambda: backward(function, start)()
 
     def objective(x):
-        return invariance.objective(torch.cat([x, x]))
+        return question.objective(torch.cat([x, x]))
 
     def loop(recompute):
         events = bench.events(bench.batch, recompute, steps=10**6, threshold=NEVER)
 
-        def step():
-            prior.recompute = recompute  # the loops share the prior
-            return lambda: next(events)
-
-        return step
+        return lambda: lambda: next(events)
 
     times = bench.shortest(
         forward=forward,
@@ -111,9 +109,10 @@ def run_group(bench, group):
     """A batch whose members all go on until the last has converged or used up its budget."""
     z0 = torch.stack([bench.prior.noise(sample_seed(0, i)) for i in group]).to(bench.device)
     state, done = bench.optimizer.init(z0), torch.zeros(len(z0), dtype=torch.bool)
-    bench.prior.recompute = 0
     for _ in range(bench.budget["steps"]):
-        measured, grad, _ = evaluate(bench.prior, bench.invariance, z0, torch.zeros_like(done), NEVER)
+        measured, grad, _ = evaluate(
+            bench.prior, bench.question, z0, torch.zeros_like(done), NEVER, Adjoint(recompute=0)
+        )
         done |= measured["loss"].cpu() < bench.budget["threshold"]
         if done.all():
             return
@@ -123,7 +122,7 @@ def run_group(bench, group):
 def loop_over_naive(bench):
     """(c) Against the loop as it is often written: one sample, weights that ask for gradients, every solver step
     decoded and copied to the host, and a pass through the target for each loss. Both per sample and step."""
-    prior, invariance = bench.prior, bench.invariance
+    prior, question = bench.prior, bench.question
     z0 = bench.noise(1).requires_grad_()
     optimizer = torch.optim.SGD([z0], lr=1e-6)
     modules = (prior.network, prior.decoder)
@@ -136,8 +135,8 @@ def loop_over_naive(bench):
             with torch.no_grad():
                 prior.decode(z).cpu()
         x = prior.decode(z)
-        loss = (invariance.objective(x) - invariance.target).square().sum()
-        loss = loss + (invariance.objective(invariance.lowpass(x)) - invariance.target).square().sum()
+        loss = (question.objective(x) - question.target).square().sum()
+        loss = loss + (question.objective(question.lowpass(x)) - question.target).square().sum()
         loss.backward()
         optimizer.step()
         loss.item()
@@ -166,7 +165,7 @@ def memory_at_50_over_10(device):
     def of_one_step(solver_steps):
         bench = Bench(device, solver_steps, batch=2, repeat=1)
         going = torch.zeros(2, dtype=torch.bool)
-        return peak(bench, lambda: evaluate(bench.prior, bench.invariance, bench.noise(2), going, NEVER))
+        return peak(bench, lambda: evaluate(bench.prior, bench.question, bench.noise(2), going, NEVER))
 
     peaks = {steps: of_one_step(steps) for steps in (10, 50)}
     facts = {f"MiB at T = {steps}": mib for steps, mib in peaks.items()}
@@ -178,12 +177,13 @@ def truncated(bench):
     mean cosine between the two gradients. Nothing is recomputed."""
     z0, going = bench.noise(bench.batch), torch.zeros(bench.batch, dtype=torch.bool)
     counts = [k for k in (1, 2, 3, 4, 5, 7) if k < bench.steps] + [bench.steps]
-    bench.prior.recompute, gradients = 0, {}
+    gradients = {}
 
     def step(k):
+        adjoint = Adjoint(gradient_steps=k, recompute=0)
+
         def call():
-            bench.prior.gradient_steps = k
-            gradients[k] = evaluate(bench.prior, bench.invariance, z0, going, NEVER)[1].flatten(1)
+            gradients[k] = evaluate(bench.prior, bench.question, z0, going, NEVER, adjoint)[1].flatten(1)
 
         return lambda: call
 
@@ -207,8 +207,7 @@ def utilisation(bench, batches, size=8192, **architecture):
         c = network.condition(
             torch.zeros(1, device=bench.device), torch.zeros(1, dtype=torch.long, device=bench.device)
         )
-    for part in (network.x_embedder, network.blocks, network.final_layer):
-        keep_in(torch.bfloat16, part)
+    network.keep_in(torch.bfloat16)
     shape = network.in_channels, network.input_size, network.input_size
     ratios, facts = {}, {"matrix product, TFLOP/s": ceiling / 1e12}
     for batch in batches:
@@ -247,8 +246,26 @@ def judged(name, ratio):
 PARTS = ("step", "naive", "memory", "refill", "truncated", "utilisation")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def measure(part, bench, arguments):
+    """The ratios of a part of the benchmark, and what they were made of, both by name."""
+    match part:
+        case "step":
+            return step_over_its_parts(bench)
+        case "naive":
+            return loop_over_naive(bench)
+        case "memory":
+            return memory_at_50_over_10(arguments.device)
+        case "refill":
+            return refill_over_static(bench, arguments.samples, arguments.run_static)
+        case "truncated":
+            return truncated(bench)
+        case "utilisation":
+            return utilisation(bench, (1, 4, 8, 16, 32))
+
+
+def parser():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--solver-steps", type=int, help="T; default: as configured")
     parser.add_argument("--batch", type=int, default=8)
@@ -258,28 +275,25 @@ def main():
     parser.add_argument("--repeat", type=int, default=5, help="repetitions of which the shortest counts")
     parser.add_argument("--run-static", action="store_true", help="run the static batch instead of counting its steps")
     parser.add_argument("--json", type=Path, help="also write everything measured to this file")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main():
+    arguments = parser().parse_args()
     torch.set_num_threads(arguments.threads)
     bench = Bench(arguments.device, arguments.solver_steps, arguments.batch, arguments.repeat)
-    spread = null_spread(bench.prior, bench.invariance, 64, arguments.batch)
-    bench.invariance.scale = 1 / spread
-    parts = {
-        "step": lambda: step_over_its_parts(bench),
-        "naive": lambda: loop_over_naive(bench),
-        "memory": lambda: memory_at_50_over_10(arguments.device),
-        "refill": lambda: refill_over_static(bench, arguments.samples, arguments.run_static),
-        "truncated": lambda: truncated(bench),
-        "utilisation": lambda: utilisation(bench, (1, 4, 8, 16, 32)),
-    }
+    spread = null_spread(bench.prior, bench.question, 64, bench.memory(0))
+    bench.question.scale = 1 / spread
     ratios, facts = {}, {"threads": torch.get_num_threads(), "device": str(bench.device), "T": bench.steps}
     for part in arguments.parts or (PARTS if bench.device.type == "cuda" else PARTS[:-1]):
-        new, about = parts[part]()
+        new, about = measure(part, bench, arguments)
         ratios |= new
         facts |= about
         for name, ratio in new.items():
             print(f"{name:<38} {ratio:6.2f}   {judged(name, ratio)}", flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"ratios": ratios, "facts": facts}, indent=1) + "\n")
+        with whole(arguments.json) as beside:
+            beside.write_text(json.dumps({"ratios": ratios, "facts": facts}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,26 +5,31 @@
 Run it twice: the first time it makes the copies in the cache, the second time it reads them.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
 
 from equidiff_cli.engine.device import peak_memory
 from equidiff_cli.prior import published  # noqa: F401  what the imports use is not the loader's
-from equidiff_cli.request import build as configuration
-from equidiff_cli.request.schema import configs, register
+from equidiff_cli.request.build import light_prior
+from equidiff_cli.request.schema import composed
 
-if __name__ == "__main__":
-    register()
-    with initialize_config_dir(str(configs()), version_base="1.3"):
-        config = compose("run", overrides=sys.argv[1:])
-    device = torch.device("cpu")
-    size = sum(Path(source.path).stat().st_size for source in configuration.sources(config, "prior")) / 2**20
+
+def parser():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="+", help="as for equidiff run: the prior and its files")
+    return parser
+
+
+def main():
+    overrides = parser().parse_args().overrides
+    light, device = light_prior(composed(*overrides)), torch.device("cpu")
+    size = sum(Path(source.path).stat().st_size for source in light.sources()) / 2**20
     before, started = peak_memory(device), time.perf_counter()
-    prior = configuration.build(config, "prior", device=device, autocast=torch.float32)
+    prior = light.build(device=device, autocast=torch.float32)
     seconds, loaded = time.perf_counter() - started, peak_memory(device)
     total = sum(p.double().sum().item() for part in (prior.network, prior.decoder) for p in part.parameters())
     print(f"files {size:.0f} MiB; loaded in {seconds:.1f} s")
@@ -32,3 +37,7 @@ if __name__ == "__main__":
         extra = peak - before
         print(f"peak memory {what}: {extra:.0f} MiB above the {before:.0f} of the imports, {extra / size:.2f} x")
     print(f"sum of the weights {total:.6g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,41 +1,41 @@
 """How good the pictures of the embedded prior are: unguided samples, kept in files, against real pictures."""
 
-import hashlib
-import json
-import os
-from pathlib import Path
-
 import torch
-from safetensors.torch import load_file, save_file
 
 from equidiff_cli.metrics import frechet, spectrum
 from equidiff_cli.prior.prior import NULL_STREAM, sample_seed
+from equidiff_cli.request.build import light_prior
+from equidiff_cli.request.schema import composed
+from equidiff_cli.study.cache import cached
 
 CHUNK = 250  # pictures a file
 
 
-@torch.no_grad()
-def samples(prior, count, cache):
+def prior_options(overrides=()):
+    """The light object of the embedded prior, with overrides such as "prior.steps=20"."""
+    return light_prior(composed("prior=embedded", *overrides))
+
+
+def embedded_prior(overrides=()):
+    """The embedded prior on the CPU, see `prior_options`."""
+    return prior_options(overrides).build(device=torch.device("cpu"), autocast=torch.float32)
+
+
+def samples(prior, count):
     """The first `count` unguided samples of `prior`, (count, 3, H, W) uint8, the starting noises of `Prior.unguided`.
 
-    Every 250 pictures go into a file in the folder `cache`, and are read from there the next time.
+    Every 250 of them are kept in a file of the cache, and are read from there the next time.
     """
-    options = json.dumps([prior.weights, prior.step.__name__, prior.times.tolist()], sort_keys=True)
-    key = hashlib.sha256(options.encode()).hexdigest()[:16]
-    files = {start: Path(cache) / f"{key}-{start}+{CHUNK}.safetensors" for start in range(0, count, CHUNK)}
-    return torch.cat([_chunk(prior, start, file) for start, file in files.items()])[:count]
+    return torch.cat([_chunk(prior, start) for start in range(0, count, CHUNK)])[:count]
 
 
-def _chunk(prior, start, file):
-    if not file.exists():
-        seeds = [sample_seed(NULL_STREAM, i) for i in range(start, start + CHUNK)]
-        noise = torch.stack([prior.noise(seed) for seed in seeds])
-        pictures = prior.sample(noise, 50).cpu()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(".part")
-        save_file({"pictures": (pictures * 255).round().byte().contiguous()}, beside)
-        os.replace(beside, file)
-    return load_file(file)["pictures"]
+def _chunk(prior, start):
+    def draw():
+        noise = torch.stack([prior.noise(sample_seed(NULL_STREAM, i)) for i in range(start, start + CHUNK)])
+        return {"pictures": (prior.sample(noise, 50).cpu() * 255).round().byte()}
+
+    facts = {"weights": prior.weights, "solver": prior.step.__name__, "times": prior.times.tolist()}
+    return cached("pictures", facts | {"samples": [start, start + CHUNK]}, draw)["pictures"]
 
 
 @torch.no_grad()

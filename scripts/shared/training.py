@@ -1,8 +1,7 @@
-"""What every training script needs: device and precision, resumable state, an average of the weights."""
+"""What every training script needs: options, device and precision, resumable steps, averaged weights, files."""
 
 import argparse
 import copy
-import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,10 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from equidiff_cli.files import whole
+
 
 def arguments(description, checkpoint):
     """A parser with the options all training scripts have in common."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/shared/cifar10.py)")
     parser.add_argument("--checkpoint", default=checkpoint, help="state to resume from and save to [%(default)s]")
     parser.add_argument("--out", help="write the finished weights here, half precision safetensors")
@@ -99,19 +100,33 @@ class Checkpoint:
             return
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"generator": self.generator.get_state(), "step": step}
-        beside = self.path.with_suffix(".part")
-        torch.save(state, beside)
-        os.replace(beside, self.path)
+        with whole(self.path) as beside:
+            torch.save(state, beside)
         self.saved_at = time.monotonic()
 
+    def steps(self, stop, stride=1):
+        """The steps from the saved one to `stop`, every `stride`-th of them; each is saved when its work is done."""
+        for step in range(self.load(), stop, stride):
+            yield step
+            self.save(step + stride, force=step + stride >= stop)
 
-def kept(path, make):
-    """What `make()` returns, tensors by name, from the file `path` if that was written before."""
-    if not path.exists():
-        beside = path.with_suffix(".part")
-        torch.save(make(), beside)
-        os.replace(beside, path)
-    return torch.load(path, weights_only=True, mmap=True)
+
+class Recent:
+    """What the last steps gave, for a line about the progress."""
+
+    def __init__(self):
+        self.values, self.since = [], time.monotonic()
+
+    def add(self, values):
+        """Take in the tensor (D,) of a step."""
+        self.values.append(values)
+
+    def take(self):
+        """The means of what was taken in, a list of D, and the seconds that a step took; then begin anew."""
+        means = torch.stack(self.values).mean(0).tolist()  # waits for the device
+        seconds = (time.monotonic() - self.since) / len(self.values)
+        self.values, self.since = [], time.monotonic()
+        return means, seconds
 
 
 def statistics(latents):
@@ -124,12 +139,11 @@ def statistics(latents):
     return mean, (std * std.mean()).sqrt()
 
 
-def export(model, path, metadata=None):
-    """Write the weights of `model` as safetensors, floating-point numbers as float16."""
-    state = {k: v.contiguous().cpu() for k, v in model.state_dict().items()}
-    weights = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+def export(state, path):
+    """Write tensors by name as safetensors, floating-point numbers as float16."""
+    state = {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}
+    weights = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(path).with_suffix(".part")
-    save_file(weights, beside, metadata=metadata)
-    os.replace(beside, path)
-    print(f"wrote {path}: {sum(v.numel() for v in weights.values()) / 1e6:.2f} M numbers")
+    with whole(path) as beside:
+        save_file(weights, beside)
+    print(f"wrote {path}: {sum(tensor.numel() for tensor in weights.values()):,} numbers")

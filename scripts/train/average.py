@@ -8,9 +8,9 @@ The average of such weights is often better than each of them (Wortsman et al. 2
 import argparse
 
 import torch
-from safetensors.torch import save_file
 
 from equidiff_cli.weights.read import read
+from scripts.shared.training import export
 
 
 def averaged(files):
@@ -38,12 +38,17 @@ def averaged(files):
     }
 
 
-def main():
+def parser():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", help="safetensors with the weights")
     parser.add_argument("--out", required=True, help="write the average here, half precision safetensors")
-    args = parser.parse_args()
-    save_file(averaged(args.files), args.out)
+    return parser
+
+
+def main():
+    args = parser().parse_args()
+    export(averaged(args.files), args.out)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from equidiff_cli.target import small
 from equidiff_cli.weights.read import load, read
 from scripts.shared import cifar10
+from scripts.shared.classifying import calibration_error, logits_of, normalised
 from scripts.shared.training import export
-from scripts.train.classifier import calibration_error, logits_of, normalised
 
 CHOOSING = 5000  # test pictures that choose the scale
 
@@ -27,14 +27,19 @@ def best_scale(logits, labels):
     return scales[losses.argmin()].item()
 
 
-@torch.no_grad()
-def main():
+def parser():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=small.ARCHITECTURES)
     parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/shared/cifar10.py)")
     parser.add_argument("--init", required=True, help="weights of the classifier")
     parser.add_argument("--out", required=True, help="write the scaled weights here, half precision safetensors")
-    args = parser.parse_args()
+    return parser
+
+
+@torch.no_grad()
+def main():
+    args = parser().parse_args()
     network = load(small.ARCHITECTURES[args.model], read(args.init, "--init"), "--init", args.init)
     images, labels = cifar10.load(args.data, "test")
     logits = logits_of(network, normalised(images))
@@ -43,7 +48,7 @@ def main():
     print(f"logits scaled by {scale:.4f}; calibration error on the other pictures {before:.4f}, now {after:.4f}")
     for parameter in network.fc.parameters():
         parameter.mul_(scale)
-    export(network, args.out)
+    export(network.state_dict(), args.out)
 
 
 if __name__ == "__main__":

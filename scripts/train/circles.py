@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 from equidiff_cli.circles import rings
 from equidiff_cli.circles.networks import Perceptron, PointFlow
-from scripts.shared.training import Average
+from equidiff_cli.circles.plane import EXTENT
+from scripts.shared.training import Average, export
 
 
 def train_perceptron(points, labels, steps=400):
@@ -50,26 +50,25 @@ def train_flow(z1, generator, steps=12000, batch=512):
     return average.model
 
 
-def main():
+def parser():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", required=True, help="folder for the two files of weights")
-    out = Path(parser.parse_args().out)
+    parser.add_argument("--out", required=True, type=Path, help="folder for the two files of weights")
+    return parser
+
+
+def main():
+    out = parser().parse_args().out
     torch.manual_seed(0)
     torch.set_num_threads(1)  # sums in one order: the same weights again
     points, labels = rings.training_points()
     points = torch.from_numpy(points).float()
-    write(train_perceptron(points, torch.from_numpy(labels)), out / "circles_perceptron.safetensors")
-    x = points[:, :, None, None] / rings.EXTENT  # (1500, 2, 1, 1) in [-1, 1], as a decoder gives pictures
+    perceptron = train_perceptron(points, torch.from_numpy(labels))
+    export(perceptron.state_dict(), out / "circles_perceptron.safetensors")
+    x = points[:, :, None, None] / EXTENT  # (1500, 2, 1, 1) in [-1, 1], as a decoder gives pictures
     mean, std = x.mean(0, keepdim=True), x.std((0, 2, 3), keepdim=True)
     flow = train_flow((x - mean) / std, torch.Generator().manual_seed(0))
-    write(flow, out / "circles_flow.safetensors", latents_mean=mean, latents_std=std)
-
-
-def write(network, path, **more):
-    """The weights of `network` and `more` tensors as float16 safetensors."""
-    state = network.state_dict() | more
-    save_file({name: value.detach().half().contiguous() for name, value in state.items()}, path)
-    print(f"wrote {path}: {sum(p.numel() for p in network.parameters())} weights")
+    export(flow.state_dict() | {"latents_mean": mean, "latents_std": std}, out / "circles_flow.safetensors")
 
 
 if __name__ == "__main__":

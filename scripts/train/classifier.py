@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from equidiff_cli.target.small import ARCHITECTURES, MEAN, STD, SmallConvNet
+from equidiff_cli.target.small import ARCHITECTURES, SmallConvNet
 from scripts.shared import cifar10
+from scripts.shared.classifying import calibration_error, logits_of, normalised
 from scripts.shared.training import Average, Checkpoint, arguments, autocast, export, prepare
 
 
@@ -25,34 +26,79 @@ def whiten(layer, images):
     layer.weight.requires_grad_(False)
 
 
-def normalised(images):
-    """Pictures (N, 3, 32, 32) uint8 as the classifiers take them."""
-    mean, std = (torch.tensor(x)[:, None, None] for x in (MEAN, STD))
-    return (images / 255 - mean) / std
-
-
-@torch.no_grad()
-def logits_of(model, images):
-    """Logits (N, classes) of normalised pictures, on the CPU."""
-    model.eval()
-    return torch.cat([model(part).cpu() for part in images.split(500)])
-
-
 def soft_labels(labels, other, share, classes=10):
     """Labels (N,) as probabilities (N, classes), a `share` (N,) of each given to the label of picture `other`."""
     exact = F.one_hot(labels, classes).float()
     return torch.lerp(exact, exact[other], share[:, None])
 
 
-def calibration_error(logits, labels, bins=15):
-    """Expected calibration error: |accuracy - confidence| averaged over bins of confidence (Guo et al. 2017)."""
-    confidence, predicted = logits.softmax(1).max(1)
-    index = (confidence * bins).long().clamp(max=bins - 1)
-    gap = (predicted == labels).float() - confidence
-    return torch.zeros(bins).index_add_(0, index, gap).abs().sum().item() / len(labels)
+def initial(name, images, path, device):
+    """The classifier `name`, whose first layer suits normalised pictures if the data sets it, or with weights of a
+    file."""
+    model = ARCHITECTURES[name]().to(device, memory_format=torch.channels_last)
+    if isinstance(model, SmallConvNet):  # its first layer is set by the data and stays
+        whiten(model.conv1, images[:5000])
+    if path:
+        model.load_state_dict(load_file(path))
+    return model
 
 
-def main():
+def optimizer_of(model, lr, weight_decay, steps):
+    """SGD with weight decay for matrices and kernels alone, and its one-cycle schedule."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay}
+    plain = {"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0}
+    optimizer = torch.optim.SGD([decayed, plain], momentum=0.9, nesterov=True)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lr, steps, pct_start=0.25, anneal_strategy="linear", cycle_momentum=False, div_factor=10
+    )
+
+
+def augmented(images, labels, erase, mix, generator):
+    """Normalised pictures as the training sees them, and what they are to be called: labels or their shares."""
+    x = cifar10.random_shift(cifar10.random_flip(images, generator), 3, generator)
+    if erase:
+        x = cifar10.random_erase(x, erase, generator)
+    if mix:
+        x, other, share = cifar10.random_mix(x, generator)
+        labels = soft_labels(labels, other, share)
+    return x, labels
+
+
+def train(model, images, labels, test_images, test_labels, args, device):
+    """Train on normalised pictures (N, 3, 32, 32) with labels (N,); returns the averaged model.
+
+    Args:
+        test_images, test_labels: on which its accuracy is told after every epoch.
+    """
+    epoch = len(images) // args.batch  # steps
+    forward = torch.compile(model) if args.compile else model
+    optimizer, schedule = optimizer_of(model, args.lr, args.weight_decay, args.epochs * epoch)
+    average = Average(model, args.ema)
+    generator = torch.Generator(device).manual_seed(args.seed)
+    parts = dict(model=model, average=average, optimizer=optimizer, schedule=schedule)
+    checkpoint, started = Checkpoint(args.checkpoint, generator, every_seconds=0, **parts), time.monotonic()
+    for first in checkpoint.steps(args.epochs * epoch, stride=epoch):
+        model.train()
+        order = torch.randperm(len(images), generator=generator, device=device)
+        for step, part in enumerate(order[: epoch * args.batch].split(args.batch), start=first):
+            x, goal = augmented(images[part], labels[part], args.erase, args.mix, generator)
+            with autocast(device):
+                output = forward(x.to(memory_format=torch.channels_last))
+            loss = F.cross_entropy(output.float(), goal, label_smoothing=args.smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            average.update(model, step)
+        right = (logits_of(average.model, test_images).argmax(1) == test_labels).float().mean()
+        found = f"loss {loss.item():.3f} test {right:.4f}"
+        print(f"epoch {first // epoch + 1}/{args.epochs} {found} {time.monotonic() - started:.0f} s", flush=True)
+    return average.model
+
+
+def parser():
+    """The command line."""
     parser = arguments(__doc__, "checkpoints/{model}.pt")
     parser.add_argument("model", choices=ARCHITECTURES)
     parser.add_argument("--epochs", type=int, default=16)
@@ -64,73 +110,22 @@ def main():
     parser.add_argument("--smoothing", type=float, default=0.1, help="of the labels")
     parser.add_argument("--ema", type=float, default=0.98, help="decay of the average of the weights")
     parser.add_argument("--init", help="start from these weights instead of random ones: another cycle")
-    args = parser.parse_args()
+    return parser
+
+
+def main():
+    args = parser().parse_args()
     args.checkpoint = args.checkpoint.format(model=args.model)
     device = prepare(args)
-
     (images, labels), (test_images, test_labels) = (cifar10.load(args.data, split) for split in ("train", "test"))
     images, test_images = (normalised(x).to(device) for x in (images, test_images))
-    labels = labels.to(device)
-
-    model = ARCHITECTURES[args.model]().to(device, memory_format=torch.channels_last)
-    if isinstance(model, SmallConvNet):  # its first layer is set by the data and stays
-        whiten(model.conv1, images[:5000])
-    if args.init:
-        model.load_state_dict(load_file(args.init))
-    forward = torch.compile(model) if args.compile else model
-    trained = [p for p in model.parameters() if p.requires_grad]
-    decayed = {"params": [p for p in trained if p.ndim > 1], "weight_decay": args.weight_decay}
-    plain = {"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0}
-    optimizer = torch.optim.SGD([decayed, plain], momentum=0.9, nesterov=True)
-    steps_per_epoch = len(images) // args.batch
-    total = args.epochs * steps_per_epoch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, args.lr, total, pct_start=0.25, anneal_strategy="linear", cycle_momentum=False, div_factor=10
-    )
-    average = Average(model, args.ema)
-    generator = torch.Generator(device).manual_seed(args.seed)
-    checkpoint = Checkpoint(
-        args.checkpoint, generator, model=model, average=average, optimizer=optimizer, schedule=schedule
-    )
-    step, started = checkpoint.load(), time.monotonic()  # a checkpoint is written at the end of an epoch
-    model.train()
-    while step < total:
-        if step % steps_per_epoch == 0:
-            order = torch.randperm(len(images), generator=generator, device=device)
-        part = order[(step % steps_per_epoch) * args.batch :][: args.batch]
-        x = cifar10.random_shift(cifar10.random_flip(images[part], generator), 3, generator)
-        if args.erase:
-            x = cifar10.random_erase(x, args.erase, generator)
-        goal = labels[part]
-        if args.mix:
-            x, other, share = cifar10.random_mix(x, generator)
-            goal = soft_labels(goal, other, share)
-        with autocast(device):
-            output = forward(x.to(memory_format=torch.channels_last))
-        loss = F.cross_entropy(output.float(), goal, label_smoothing=args.smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        average.update(model, step)
-        step += 1
-        if step % steps_per_epoch == 0:
-            predicted = logits_of(average.model, test_images[:2000]).argmax(1)
-            accuracy = (predicted == test_labels[:2000]).float().mean()
-            print(
-                f"epoch {step // steps_per_epoch}/{args.epochs} loss {loss.item():.3f} test {accuracy:.4f}"
-                f" {time.monotonic() - started:.0f} s",
-                flush=True,
-            )
-            model.train()
-            checkpoint.save(step, force=True)
-
-    final = average.model
+    model = initial(args.model, images, args.init, device)
+    final = train(model, images, labels.to(device), test_images[:2000], test_labels[:2000], args, device)
     logits = logits_of(final, test_images)
-    accuracy = (logits.argmax(1) == test_labels).float().mean()
-    print(f"test accuracy {accuracy:.4f}, expected calibration error {calibration_error(logits, test_labels):.4f}")
+    right = (logits.argmax(1) == test_labels).float().mean()
+    print(f"test accuracy {right:.4f}, expected calibration error {calibration_error(logits, test_labels):.4f}")
     if args.out:
-        export(final, args.out)
+        export(final.state_dict(), args.out)
 
 
 if __name__ == "__main__":

@@ -16,19 +16,20 @@ from pathlib import Path
 
 from equidiff_cli.shipped import WEIGHTS
 
-AUTOENCODER = "train_autoencoder.py --steps 1300"
-RECIPES = {  # name: the file that each training leaves, its script and options; {file} is what another one left
+AUTOENCODER = "scripts.train.autoencoder --steps 1300"
+RECIPES = {  # name: the file that each training leaves, its module and options; {file} is what another one left
     "cpu": {
         "autoencoder": AUTOENCODER,
-        "flow": "train_prior.py --autoencoder {autoencoder} --steps 4800 --decay 1500 --ema 0.99 --compile",
-        "lightningdit": "finetune_prior.py --autoencoder {autoencoder} --init {flow} --steps 600 --decay 1 --compile",
+        "flow": "scripts.train.prior --autoencoder {autoencoder} --steps 4800 --decay 1500 --ema 0.99 --compile",
+        "lightningdit": "scripts.train.finetune --autoencoder {autoencoder} --init {flow} --steps 600 --decay 1"
+        " --compile",
     },
     "cuda": {
         "autoencoder": AUTOENCODER,
-        "flow": "train_prior.py --autoencoder {autoencoder} --batch 512 --steps 7300 --decay 3600 --ema 0.999"
+        "flow": "scripts.train.prior --autoencoder {autoencoder} --batch 512 --steps 7300 --decay 3600 --ema 0.999"
         " --compile",
-        "lightningdit": "finetune_prior.py --autoencoder {autoencoder} --init {flow} --batch 256 --lr 6e-5 --warm 100"
-        " --steps 700 --decay 1 --ema 0.995 --compile",
+        "lightningdit": "scripts.train.finetune --autoencoder {autoencoder} --init {flow} --batch 256 --lr 6e-5"
+        " --warm 100 --steps 700 --decay 1 --ema 0.995 --compile",
     },
 }
 
@@ -38,20 +39,25 @@ def commands(recipe, data, out):
     files = {name: out / f"{name}.safetensors" for name in RECIPES[recipe]}
     made = {}
     for name, line in RECIPES[recipe].items():
-        script, *options = line.split()
+        module, *options = line.split()
         options = [option.format(**files) for option in options]
         checkpoint = out / f"{recipe}_{name}.pt"  # a training of one recipe must not go on with the other
-        words = [Path(__file__).with_name(script), "--data", data, "--checkpoint", checkpoint, *options]
-        made[files[name]] = [sys.executable, *map(str, words), "--out", str(files[name])]
+        words = ["-m", module, "--data", data, "--checkpoint", checkpoint, *options, "--out", files[name]]
+        made[files[name]] = [sys.executable, *map(str, words)]
     return made
 
 
-def main():
+def parser():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path, help="folder with CIFAR-10 (see scripts/shared/cifar10.py)")
     parser.add_argument("--recipe", choices=RECIPES, required=True)
     parser.add_argument("--out", type=Path, default=Path("checkpoints/embedded"), help="folder [%(default)s]")
-    args = parser.parse_args()
+    return parser
+
+
+def main():
+    args = parser().parse_args()
     for file, command in commands(args.recipe, args.data, args.out).items():
         if not file.exists():
             subprocess.run(command, check=True)

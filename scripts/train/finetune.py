@@ -10,18 +10,17 @@ after flow matching Lin et al. 2025, arXiv:2501.08316). In the first steps only 
 """
 
 import copy
-import time
 from pathlib import Path
 
 import torch
 
 from equidiff_cli.metrics import frechet
 from equidiff_cli.prior import embedded
-from equidiff_cli.target import target
-from scripts.measure.embedded import prior_options
+from equidiff_cli.prior.sampler import Adjoint
+from equidiff_cli.target import small
 from scripts.shared import cifar10
-from scripts.shared.quality import features, redecoded
-from scripts.shared.training import Average, Checkpoint, arguments, attention, autocast, export, prepare
+from scripts.shared.quality import features, prior_options, redecoded
+from scripts.shared.training import Average, Checkpoint, Recent, arguments, attention, autocast, export, prepare
 from scripts.train.critics import Remembered, critics, deception, detection, views
 
 REMEMBERED = 12  # steps whose samples that critics must not forget
@@ -49,25 +48,129 @@ def drawn(images, count, generator):
     return torch.where(mirrored, pictures.flip(-1), pictures)
 
 
+def with_network(prior, network):
+    """The prior with another network of the same kind."""
+    other = copy.copy(prior)
+    other.network = network
+    return other
+
+
 @torch.no_grad()
 def features_of_samples(prior, network, count, seen_by):
     """What `seen_by` sees of so many samples of `prior` with another `network`: (count, D) on the CPU."""
     noise = torch.randn(count, *prior.latent_shape, generator=torch.Generator().manual_seed(0))
-    tuned, prior.network = prior.network, network
-    pictures = prior.sample(noise, WATCHED_AT_ONCE)
-    prior.network = tuned
+    pictures = with_network(prior, network).sample(noise, WATCHED_AT_ONCE)
     return features(seen_by, (pictures * 255).round().byte()).cpu()
 
 
-def write(average, prior, path):
-    """Write the averaged weights with the statistics of the latents."""
-    state = copy.deepcopy(average.model)
-    state.register_buffer("latents_mean", prior.mean)
-    state.register_buffer("latents_std", prior.std)
-    export(state, path)
+def write(network, prior, path):
+    """Write the weights of `network` with the statistics of the latents."""
+    export(network.state_dict() | {"latents_mean": prior.mean, "latents_std": prior.std}, path)
 
 
-def main():
+def read(args, device):
+    """The prior to tune, with the solver that is asked for."""
+    options = prior_options(args.overrides)
+    solver = dict(solver=options.solver, steps=options.steps, shift=options.shift)
+    keys = ("--init", "--autoencoder")
+    return embedded.small(args.init, args.autoencoder, keys=keys, device=device, **solver)
+
+
+def round_velocity(network, device, compiled):
+    """Let the network compute its velocity in the precision of the training from now on."""
+    velocity = torch.compile(network.velocity) if compiled else network.velocity
+
+    def rounded(z, condition):
+        with attention(device), autocast(device):
+            return velocity(z, condition)
+
+    network.velocity = rounded
+
+
+class Contest:
+    """A prior and its critics, each of which learns from the other.
+
+    Args:
+        prior: its network learns, and its solver and decoder make the samples.
+        images: real pictures (N, 3, 32, 32) uint8, on the device of the prior.
+        generator: of all random numbers, on the device of the prior.
+        args: the options of the script.
+    """
+
+    def __init__(self, prior, images, generator, args):
+        self.prior, self.images, self.generator, self.args = prior, images, generator, args
+        self.classifier = small.embedded("smallresnet")
+        self.classifier.model.to(prior.device)
+        self.judges = critics(self.real(NORMAL)).to(prior.device)
+        self.adam = torch.optim.Adam(trainable(prior.network), lr=args.lr, betas=(0.0, 0.99))
+        self.critics_adam = torch.optim.Adam(self.judges.parameters(), lr=args.critics_lr, betas=(0.0, 0.99))
+        self.average = Average(prior.network, args.ema)
+        self.remembered = Remembered(REMEMBERED, args.batch).to(prior.device)
+
+    def parts(self):
+        """What a checkpoint needs to hold, by name."""
+        names = ("average", "judges", "remembered", "adam", "critics_adam")
+        return {"network": self.prior.network} | {name: getattr(self, name) for name in names}
+
+    def step(self, step):
+        """One step of the prior and `--turns` of the critics; for each critic the share of pairs that it got right."""
+        shape = self.args.batch, *self.prior.latent_shape
+        noise = torch.randn(shape, generator=self.generator, device=self.prior.device)
+        real = self.real(self.args.batch)
+        samples = self.prior.decode(self.prior.flow(noise, Adjoint(recompute=0)))
+        seen = views(self.classifier, samples, self.generator)
+        if step >= self.args.warm:
+            self.deceive(real, seen, step)
+        turn = self.args.turns * step
+        right = self.criticise(real, [view.detach() for view in seen], turn)
+        self.remembered.keep(samples, step)
+        for more in range(1, self.args.turns):
+            with torch.no_grad():
+                former = self.remembered.draw(self.args.batch, step, self.generator)
+                former = views(self.classifier, former, self.generator)
+            self.criticise(self.real(self.args.batch), former, turn + more)
+        return right
+
+    @torch.no_grad()
+    def real(self, count):
+        """Views of real pictures as the decoder shows them: what it cannot show is no fault of the prior's."""
+        pictures = redecoded(self.prior, drawn(self.images, count, self.generator))
+        return views(self.classifier, pictures, self.generator)
+
+    def deceive(self, real, samples, step):
+        """One step of the prior against the critics, on views of real pictures and of its samples."""
+        self.adam.param_groups[0]["lr"] = rate(step, self.args)
+        self.judges.requires_grad_(False)
+        self.adam.zero_grad()
+        deception(self.judges, real, samples).backward()
+        self.adam.step()
+        self.average.update(self.prior.network, step)
+        self.judges.requires_grad_(True)
+
+    def criticise(self, real, samples, turn):
+        """One step of the critics, on views; for each of them the share of pairs that it got right."""
+        fair = FAIR_EVERY if turn % FAIR_EVERY == 0 else 0.0
+        loss, right = detection(self.judges, real, samples, fair, self.generator)
+        self.critics_adam.zero_grad()
+        loss.backward()
+        self.critics_adam.step()
+        return right
+
+
+def watch(contest, count, step, out):
+    """Print how far samples are from as many training pictures, and write the weights so far beside the path `out`."""
+    prior, network = contest.prior, contest.average.model
+    watcher = small.embedded("smallconv")
+    watcher.model.to(prior.device)
+    real = features(watcher, contest.images[:count]).cpu()
+    distance = frechet.frechet_distance(features_of_samples(prior, network, count, watcher), real)
+    print(f"step {step}: Frechet distance {distance:.2f} to training pictures", flush=True)
+    if out:
+        write(network, prior, Path(out).with_stem(f"{Path(out).stem}-{step}"))
+
+
+def parser():
+    """The command line."""
     parser = arguments(__doc__, "checkpoints/finetune.pt")
     parser.add_argument("overrides", nargs="*", help="of the solver, such as prior.steps=4 [none]")
     parser.add_argument("--autoencoder", required=True, help="weights of the autoencoder")
@@ -87,102 +190,27 @@ def main():
         help="every so many steps, print how far samples are, and write the weights so far beside --out [never]",
     )
     parser.add_argument("--watched", type=int, default=5000, help="samples, as many as training pictures [%(default)s]")
-    args = parser.parse_args()
-    device, options = prepare(args), prior_options(args.overrides)
+    return parser
 
+
+def main():
+    args = parser().parse_args()
+    device = prepare(args)
     images = cifar10.load(args.data, "train")[0].to(device)
-    prior = embedded.small(
-        args.init,
-        args.autoencoder,
-        keys=("--init", "--autoencoder"),
-        solver=options.solver,
-        steps=options.steps,
-        shift=options.shift,
-        device=device,
-    )
-    prior.recompute = 0
-    network, classifier = prior.network, target.embedded("smallresnet")
-    classifier.model.to(device)
-    generator = torch.Generator(device).manual_seed(args.seed)
-
-    def real(count=args.batch):
-        """Views of real pictures as the decoder shows them: what it cannot show is no fault of the prior's."""
-        with torch.no_grad():
-            return views(classifier, redecoded(prior, drawn(images, count, generator)), generator)
-
-    judges = critics(real(NORMAL)).to(device)
-    adam = torch.optim.Adam(trainable(network), lr=args.lr, betas=(0.0, 0.99))
-    critics_adam = torch.optim.Adam(judges.parameters(), lr=args.critics_lr, betas=(0.0, 0.99))
-    average, remembered = Average(network, args.ema), Remembered(REMEMBERED, args.batch).to(device)
-    checkpoint = Checkpoint(
-        args.checkpoint,
-        generator,
-        network=network,
-        average=average,
-        judges=judges,
-        remembered=remembered,
-        adam=adam,
-        critics_adam=critics_adam,
-    )
-    step, started = checkpoint.load(), time.monotonic()
-    start, recent = step, []
-    velocity = torch.compile(network.velocity) if args.compile else network.velocity
-
-    def rounded(z, condition):
-        with attention(device), autocast(device):
-            return velocity(z, condition)
-
-    network.velocity = rounded
-
-    def watch():
-        watcher = target.embedded("smallconv")
-        watcher.model.to(device)
-        real = features(watcher, images[: args.watched]).cpu()
-        found = features_of_samples(prior, average.model, args.watched, watcher)
-        distance = frechet.frechet_distance(found, real)
-        print(f"step {step}: Frechet distance {distance:.2f} to training pictures", flush=True)
-        if args.out:
-            out = Path(args.out)
-            write(average, prior, out.with_stem(f"{out.stem}-{step}"))
-
-    def criticise(real, samples, turn):
-        fair = FAIR_EVERY if turn % FAIR_EVERY == 0 else 0.0
-        loss, right = detection(judges, real, samples, fair, generator)
-        critics_adam.zero_grad()
-        loss.backward()
-        critics_adam.step()
-        return right
-
-    while step < args.steps:
-        noise = torch.randn(args.batch, *prior.latent_shape, generator=generator, device=device)
-        now = real()
-        samples = prior.decode(prior.flow(noise))
-        seen = views(classifier, samples, generator)
-        if step >= args.warm:
-            adam.param_groups[0]["lr"] = rate(step, args)
-            judges.requires_grad_(False)
-            adam.zero_grad()
-            deception(judges, now, seen).backward()
-            adam.step()
-            average.update(network, step)
-            judges.requires_grad_(True)
-        recent.append(criticise(now, [view.detach() for view in seen], args.turns * step))
-        remembered.keep(samples, step)
-        for turn in range(1, args.turns):
-            with torch.no_grad():
-                former = views(classifier, remembered.draw(args.batch, step, generator), generator)
-            criticise(real(), former, args.turns * step + turn)
-        step += 1
-        if step % 10 == 0:
-            seconds = (time.monotonic() - started) / (step - start)
-            right = " ".join(f"{x:.2f}" for x in torch.stack(recent).mean(0).tolist())
-            print(f"step {step}/{args.steps} critics right {right}, {seconds:.2f} s a step", flush=True)
-            recent.clear()
-        if args.watch and step % args.watch == 0:
-            watch()  # before the step counts as done: what is stopped here must be made when the training goes on
-        checkpoint.save(step, force=step == args.steps)
+    prior, generator = read(args, device), torch.Generator(device).manual_seed(args.seed)
+    contest, recent = Contest(prior, images, generator, args), Recent()
+    round_velocity(prior.network, device, args.compile)
+    for step in Checkpoint(args.checkpoint, generator, **contest.parts()).steps(args.steps):
+        recent.add(contest.step(step))
+        done = step + 1
+        if done % 10 == 0:
+            right, seconds = recent.take()
+            right = " ".join(f"{share:.2f}" for share in right)
+            print(f"step {done}/{args.steps} critics right {right}, {seconds:.2f} s a step", flush=True)
+        if args.watch and done % args.watch == 0:
+            watch(contest, args.watched, done, args.out)  # not saved yet: made again if it is stopped here
     if args.out:
-        write(average, prior, args.out)
+        write(contest.average.model, prior, args.out)
 
 
 if __name__ == "__main__":

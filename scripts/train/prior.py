@@ -12,8 +12,6 @@ features of it (`coupling.py`).
 """
 
 import hashlib
-import time
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -24,17 +22,18 @@ from equidiff_cli.prior.embedded import EMBEDDED_AUTOENCODER, EMBEDDED_NETWORK
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.patches import PatchAutoencoder
 from equidiff_cli.shipped import WEIGHTS
-from equidiff_cli.target import target
+from equidiff_cli.study.cache import cached
+from equidiff_cli.target import small
 from equidiff_cli.weights.read import read, sha256
 from scripts.shared import cifar10
 from scripts.shared.training import (
     Average,
     Checkpoint,
+    Recent,
     arguments,
     attention,
     autocast,
     export,
-    kept,
     prepare,
     statistics,
 )
@@ -57,7 +56,7 @@ def encode(images, path, device):
     model = PatchAutoencoder(**EMBEDDED_AUTOENCODER)
     model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     model.to(device)
-    classifier = target.embedded("smallresnet")
+    classifier = small.embedded("smallresnet")
     classifier.model.to(device)
     latents, seen = [], []
     for view in (images, images.flip(-1)):
@@ -73,13 +72,11 @@ def encode(images, path, device):
     return {"latents": latents, "mean": mean, "std": std, "seen": seen, "channels": channels, "facts": facts}
 
 
-def encoded(args, images, device):
-    """What `encode` returns, from a file beside the checkpoint if that was made of the same pictures and weights."""
-    key = hashlib.sha256(images.numpy())
-    for file in (Path(args.autoencoder), WEIGHTS / "smallresnet.safetensors"):
-        key.update(sha256(file).encode())
-    cache = Path(args.checkpoint).with_name(f"{key.hexdigest()[:16]}.latents.pt")
-    return kept(cache, lambda: encode(images, args.autoencoder, device))
+def encoded(images, path, device):
+    """What `encode` returns, from the cache if that was made of the same pictures and weights; about 1 GB."""
+    files = path, WEIGHTS / "smallresnet.safetensors"
+    facts = {"pictures": hashlib.sha256(images.numpy()).hexdigest(), "weights": [sha256(file) for file in files]}
+    return cached("latents", facts, lambda: encode(images, path, device))
 
 
 class Aligned(nn.Module):
@@ -154,7 +151,52 @@ def losses(forward, z, noise, t, y, seen):
     )
 
 
-def main():
+def optimizers(model, lr):
+    """Muon for the matrices of the blocks of an `Aligned` model, AdamW for everything else."""
+    matrices = [p for p in model.network.blocks.parameters() if p.ndim == 2]
+    others = [p for p in model.parameters() if p.requires_grad and all(p is not m for m in matrices)]
+    adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
+    return {"muon": Muon(matrices, lr=lr), "adam": adam}
+
+
+def rate(step, args):
+    """The learning rate of a step: up over a hundred, down to zero over the last."""
+    return args.lr * min(1.0, (step + 1) / 100, (args.steps - step) / args.decay)
+
+
+def train(network, data, labels, args, device):
+    """Train the network on what `encode` gave of pictures and on their labels (N,); returns the averaged network."""
+    latents, seen, channels, facts = (data[name].to(device) for name in ("latents", "seen", "channels", "facts"))
+    labels = labels.repeat(2).to(device)  # of the mirror images, too
+    model = Aligned(network, depth=len(network.blocks) // 2, features=seen.shape[-1]).to(device)
+    forward = torch.compile(model) if args.compile else model
+    chosen, average = optimizers(model, args.lr), Average(network, args.ema)
+    generator = torch.Generator(device).manual_seed(args.seed)
+    checkpoint = Checkpoint(args.checkpoint, generator, model=model, average=average, **chosen)
+    shares, recent = torch.tensor([1.0, 1.0, args.align], device=device), Recent()
+    for step in checkpoint.steps(args.steps):
+        part = torch.randint(0, len(latents), (args.batch,), generator=generator, device=device)
+        z = latents[part]
+        noise, t, y = draw(z, labels[part], channels, facts[part], args.dropout, network.num_classes, generator)
+        found = losses(forward, z, noise, t, y, seen[part])
+        model.zero_grad()
+        found.dot(shares).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in chosen.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate(step, args)
+            optimizer.step()
+        average.update(network, step)
+        recent.add(found.detach())
+        if (step + 1) % 100 == 0:
+            (velocity, cosine, features), seconds = recent.take()
+            means = f"velocity {velocity:.4f} cosine {cosine:.4f} features {features:.4f}"
+            print(f"step {step + 1}/{args.steps} {means} {args.batch / seconds:.0f} pictures/s", flush=True)
+    return average.model
+
+
+def parser():
+    """The command line."""
     parser = arguments(__doc__, "checkpoints/prior.pt")
     parser.add_argument("--autoencoder", required=True, help="weights of the trained autoencoder")
     parser.add_argument("--steps", type=int, default=6000)
@@ -165,64 +207,24 @@ def main():
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--align", type=float, default=0.5, help="weight of what the head tells")
     parser.add_argument("--init", help="go on from these weights, as far as they fit")
-    args = parser.parse_args()
-    device = prepare(args)
+    return parser
 
+
+def main():
+    args = parser().parse_args()
+    device = prepare(args)
     images, labels = cifar10.load(args.data, "train")
     former = read(args.init, "--init") if args.init else None  # before encoding, which takes minutes
-    data = encoded(args, images, device)
+    data = encoded(images, args.autoencoder, device)
     mean, std = data["mean"], data["std"]
-    latents, seen, channels, facts = (data[name].to(device) for name in ("latents", "seen", "channels", "facts"))
-    labels = labels.repeat(2).to(device)
     torch.manual_seed(args.seed)  # encoding drew numbers, if it had to be done
     network = initialize(LightningDiT(**EMBEDDED_NETWORK))
     if former:
         continued(network, former)
-    model = Aligned(network, depth=len(network.blocks) // 2, features=seen.shape[-1]).to(device)
     print(f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters, latent std {std.flatten().tolist()}")
-    matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
-    others = [p for p in model.parameters() if p.requires_grad and all(p is not m for m in matrices)]
-    muon = Muon(matrices, lr=args.lr)
-    adam = torch.optim.AdamW(others, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0)
-    forward = torch.compile(model) if args.compile else model
-    average = Average(network, args.ema)
-    generator = torch.Generator(device).manual_seed(args.seed)
-    checkpoint = Checkpoint(args.checkpoint, generator, model=model, average=average, muon=muon, adam=adam)
-    shares = torch.tensor([1.0, 1.0, args.align], device=device)
-    step, started = checkpoint.load(), time.monotonic()
-    start, recent = step, []
-    while step < args.steps:
-        rate = args.lr * min(1.0, (step + 1) / 100, (args.steps - step) / args.decay)
-        for group in muon.param_groups + adam.param_groups:
-            group["lr"] = rate
-        part = torch.randint(0, len(latents), (args.batch,), generator=generator, device=device)
-        z = latents[part]
-        noise, t, y = draw(z, labels[part], channels, facts[part], args.dropout, network.num_classes, generator)
-        found = losses(forward, z, noise, t, y, seen[part])
-        muon.zero_grad()
-        adam.zero_grad()
-        found.dot(shares).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        muon.step()
-        adam.step()
-        average.update(network, step)
-        step += 1
-        recent.append(found.detach())
-        if step % 100 == 0:
-            rate = (step - start) * args.batch / (time.monotonic() - started)
-            velocity, cosine, features = torch.stack(recent).mean(0).tolist()
-            print(
-                f"step {step}/{args.steps} velocity {velocity:.4f} cosine {cosine:.4f} features {features:.4f}"
-                f" {rate:.0f} pictures/s",
-                flush=True,
-            )
-            recent.clear()
-        checkpoint.save(step, force=step == args.steps)
+    final = train(network, data, labels, args, device)
     if args.out:
-        final = average.model
-        final.register_buffer("latents_mean", mean)
-        final.register_buffer("latents_std", std)
-        export(final, args.out)
+        export(final.state_dict() | {"latents_mean": mean, "latents_std": std}, args.out)
 
 
 if __name__ == "__main__":

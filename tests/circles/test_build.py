@@ -12,7 +12,7 @@ from equidiff_cli.target.target import adopt
 
 def prior_of(**options):
     settings = dict(image_size=1, solver="euler", steps=40, shift=1.0)
-    return build.prior(**settings | options, device=torch.device("cpu"), autocast=torch.float32)
+    return build.Circles(**settings | options).build(torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_the_gradient_through_the_flow_agrees_with_differences(prior):
 
 def test_the_perceptron_is_nearly_as_good_as_can_be():
     points, labels = rings.draw(20_000, np.random.default_rng(12))
-    logits = build.target()(from_plane(torch.from_numpy(points).float()))
+    logits = build.CirclesTarget().build()(from_plane(torch.from_numpy(points).float()))
     right = (logits.argmax(1).numpy() == labels).mean()
     best = ((rings.log_odds(points) < 0) == labels).mean()
     assert best - 0.005 < right <= best + 0.001
@@ -62,11 +62,12 @@ def test_the_perceptron_is_nearly_as_good_as_can_be():
 
 
 def test_classes_and_medium():
-    assert build.target().class_index("objective.label", "outside") == 1
-    assert build.prior.medium().channels == build.target().channels == 2
+    target = build.CirclesTarget().build()
+    assert target.class_index("objective.label", "outside") == 1
+    assert build.Circles.medium.channels == target.channels == 2
 
 
-@pytest.mark.parametrize(("made", "channels"), [(build.target, 3), (lambda: embedded("smallconv"), 2)])
+@pytest.mark.parametrize(("made", "channels"), [(build.CirclesTarget().build, 3), (lambda: embedded("smallconv"), 2)])
 def test_a_target_for_another_medium_is_refused(made, channels):
     target = made()
     with pytest.raises(ValueError, match=f"target={target.name}: takes {5 - channels} channels.*makes {channels}"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from equidiff_cli.circles import rings
+from equidiff_cli.circles.plane import EXTENT
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_log_odds_are_those_of_the_classes_among_drawn_points(drawn):
 def test_training_points_are_always_the_same_two_rings():
     (points, labels), (again, _) = rings.training_points(), rings.training_points()
     assert points.shape == (1500, 2) and (points == again).all()
-    assert np.abs(points).max() < rings.EXTENT
+    assert np.abs(points).max() < EXTENT
     radius = np.linalg.norm(points, axis=1)
     for label, wanted in enumerate(rings.RADII):
         ring = radius[labels == label]

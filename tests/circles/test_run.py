@@ -15,12 +15,11 @@ import time
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from PIL import Image
 from safetensors.numpy import load_file
 
 from equidiff_cli.commands.run import prepare
-from equidiff_cli.request.schema import configs, register
+from equidiff_cli.request.schema import composed
 from equidiff_cli.shipped import WEIGHTS
 
 FILES = {".hydra", "grid.png", "latents.safetensors", "losses.csv", "query.txt", "samples", "samples.jsonl"}
@@ -108,9 +107,7 @@ def test_a_killed_run_goes_on_to_the_same_points(equidiff, tmp_path):
     ],
 )
 def test_impossible_requests_are_refused_before_anything_is_written(tmp_path, overrides, words):
-    register()
-    with initialize_config_dir(str(configs()), version_base="1.3"):
-        config = compose("run", overrides=["experiment=circles", *overrides])
+    config = composed("experiment=circles", *overrides)
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         prepare(config, tmp_path / "run")
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()

@@ -5,22 +5,21 @@ import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from helpers.command import in_process
 from PIL import Image
 from safetensors.torch import load_file
 from scipy import stats
 
 from equidiff_cli.commands import evaluate as command
 from equidiff_cli.errors import Failed, WrongRequest
-from equidiff_cli.prior.embedded import embedded as embedded_prior
-from equidiff_cli.request.schema import configs, register
-from equidiff_cli.study import cache, table
+from equidiff_cli.prior.embedded import Embedded
+from equidiff_cli.request.schema import composed, composing
+from equidiff_cli.runs.names import EVALUATIONS_BEGIN
+from equidiff_cli.study import cache
 from equidiff_cli.target.small import embedded
 
 NULL = 16
@@ -33,13 +32,7 @@ def folder(tmp_path_factory):
     """A folder with the run `run`: five samples, few steps, so that none is near."""
     folder = tmp_path_factory.mktemp("evaluate")
     options = ("samples=5", "batch=5", "budget.steps=3", "prior.steps=3", "null_samples=4", "filter.cutoff=0.4")
-    subprocess.run(
-        [sys.executable, "-m", "equidiff_cli.cli", "run", *options, "hydra.run.dir=run", "device=cpu"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        check=True,
-        capture_output=True,
-    )
+    assert in_process(["run", *options, "hydra.run.dir=run", "device=cpu"], folder).returncode == 0
     return folder
 
 
@@ -54,9 +47,8 @@ def home(tmp_path_factory):
 
 def evaluate(*runs, options=()):
     """The evaluated directories, by the code of the command in this process."""
-    register()
-    with initialize_config_dir(str(configs()), version_base="1.3"):
-        config = compose("evaluate", overrides=["device=cpu", *QUICK, *options])
+    with composing():
+        config = composed("device=cpu", *QUICK, *options, command="evaluate")
         return list(command.prepare(config, None, [str(run) for run in runs])())
 
 
@@ -84,7 +76,7 @@ class Again:
         self.query = read(run / "query.png")[None]
         self.samples = torch.stack([read(run / record["file"]) for record in self.records])
         options = dict(image_size=32, solver="euler", steps=3, shift=1.0)
-        prior = embedded_prior(**options, device=torch.device("cpu"), autocast=torch.float32)
+        prior = Embedded(**options).build(torch.device("cpu"), torch.float32)
         self.null = (prior.unguided(NULL, 16) * 255).round() / 255
         self.target, self.other = embedded("smallconv"), embedded("smallresnet")
         self.label = self.target(self.query)[0].argmax().item()
@@ -246,18 +238,36 @@ def test_unguided_samples_are_drawn_once(evaluation, folder, monkeypatch):
     assert json.loads((folder / "run" / "evaluation.json").read_text()) == evaluation
 
 
-def test_replaced_pictures_of_older_runs_show_in_their_objective(folder, tmp_path):
-    run = copied(folder / "run", tmp_path / "old")
+def test_an_objective_that_is_not_the_recorded_one_is_said(folder, tmp_path):
+    run = copied(folder / "run", tmp_path / "run")
     lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
-    for record in lines:
-        del record["sha256"]
+    lines[2]["objective_saved"] += 5
     (run / "samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in lines))
+    evaluate(run, options=["likelihood=0"])
+    found = json.loads((run / "evaluation.json").read_text())
+    assert found["missing"] == [] and len(found["per_sample"]) == 5
+    assert found["warnings"][0].startswith("the objective of 1 unaltered pictures is not what the run recorded (up to ")
+
+
+def test_a_picture_that_was_replaced_stops_counting_successes(folder, tmp_path):
+    run = copied(folder / "run", tmp_path / "run")
     shutil.copy(run / "samples" / "004.png", run / "samples" / "001.png")
-    evaluate(run)
+    evaluate(run, options=["likelihood=0"])
     found = json.loads((run / "evaluation.json").read_text())
     assert found["missing"] == [{"file": "samples/001.png", "why": "replaced"}]
     assert [row["index"] for row in found["per_sample"]] == [0, 2, 3, 4] and "samples/001.png" in found["warnings"][0]
     assert metrics_of(found)["cost.nfe"]["reason"].endswith("cannot be counted: samples/001.png")
+
+
+def test_without_its_latents_a_run_says_nothing_of_the_noise(folder, tmp_path):
+    run = copied(folder / "run", tmp_path / "run")
+    (run / "latents.safetensors").unlink()
+    evaluate(run, options=["heldout=[]"])
+    found = json.loads((run / "evaluation.json").read_text())
+    metrics = metrics_of(found)
+    for name in ("typicality", "atypical", "noise_mean", "noise_covariance", "noise_bound", "likelihood"):
+        assert metrics[f"realism.{name}"]["reason"] == "latents.safetensors is missing or damaged"
+    assert "typicality" not in found["columns"] and metrics["realism.likelihood"]["samples"] == 5
 
 
 def test_a_single_sample_has_no_pairs_and_no_interval(folder, tmp_path):
@@ -271,12 +281,11 @@ def test_a_single_sample_has_no_pairs_and_no_interval(folder, tmp_path):
     assert found["realism.likelihood"]["samples"] == 1
 
 
-@pytest.mark.parametrize("recorded", ["prior/autoencoder.safetensors", "autoencoder.safetensors"])
-def test_other_weights_are_refused_by_name_and_hash_and_the_others_go_on(folder, tmp_path, recorded):
+def test_other_weights_are_refused_by_name_and_hash_and_the_others_go_on(folder, tmp_path):
     bad, good = (copied(folder / "run", tmp_path / name) for name in ("bad", "good"))
     summary = json.loads((bad / "summary.json").read_text())
-    now = summary["weights"].pop("prior/autoencoder.safetensors")
-    summary["weights"][recorded] = "0" * 64  # without its part, as earlier runs named it
+    now = summary["weights"]["prior/autoencoder.safetensors"]
+    summary["weights"]["prior/autoencoder.safetensors"] = "0" * 64
     (bad / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(WrongRequest, match=rf"1 of 2 .*autoencoder\.safetensors has SHA-256 {now} .*{'0' * 64}"):
         evaluate(bad, good)
@@ -329,7 +338,7 @@ def test_a_sweep_gets_one_table(folder, tmp_path):
         copied(folder / "run", sweep / str(i))
     (sweep / "multirun.yaml").touch()
     output = tmp_path / "all.csv"
-    output.write_text(table.FIRST_COLUMNS)  # of an earlier evaluation, which may be replaced
+    output.write_text(EVALUATIONS_BEGIN)  # of an earlier evaluation, which may be replaced
     assert evaluate(sweep, sweep / "1", options=[f"output={output}", "likelihood=0"]) == [sweep / "0", sweep / "1"]
     rows = list(csv.DictReader((sweep / "evaluation.csv").open()))
     assert [row["run"] for row in rows] == [str(sweep / "0"), str(sweep / "1")]
@@ -418,12 +427,12 @@ def test_a_broken_option_of_ones_own_stops_only_who_asks_for_it(folder, tmp_path
         evaluate(run, options=[own, "heldout=[mine]"])
 
 
-def test_as_a_user_calls_it(folder, tmp_path, equidiff, home):
+def test_as_a_user_calls_it(folder, tmp_path, process, home):
     """Streams, names and the exit code, with a run that cannot be evaluated among the others."""
     name = 'a=b <script>\'"x" [red]'
     copied(folder / "run", tmp_path / name)
     env = {"HF_HOME": home}
-    done = equidiff("evaluate", name, "nothing", "device=cpu", *QUICK, "likelihood=0", "cutoffs=[0.5]", env=env)
+    done = process("evaluate", name, "nothing", "device=cpu", *QUICK, "likelihood=0", "cutoffs=[0.5]", env=env)
     assert done.returncode == 2 and done.stdout == f"{name}\n", done.stderr
     assert "nothing: no such directory" in done.stderr.splitlines()[-1]
     assert "null spreads" in done.stderr and "unguided" in done.stderr and "\x1b" not in done.stderr

@@ -9,12 +9,12 @@ TARGET = ("target=timm", "target.name=test_resnet")
 
 
 @pytest.fixture
-def fetch(equidiff, hub, tmp_path):
+def fetch(process, hub, tmp_path):
     """Call `equidiff fetch` with an empty cache and the hub on this machine."""
 
     def call(*arguments, **env):
         env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"} | env
-        return equidiff("fetch", *arguments, env=env)
+        return process("fetch", *arguments, env=env)
 
     return call
 

@@ -48,5 +48,5 @@ def test_a_closed_standard_error_does_not_break_the_step():
 
 def test_the_exception_names_its_signal():
     error = Interrupted(signal.SIGTERM, "here")
-    assert error.number == 15 and str(error) == "interrupted by SIGTERM, state saved"
-    assert error.again == "hydra.run.dir=here"
+    assert error.number == 15 and error.code == 143
+    assert str(error) == "interrupted by SIGTERM, state saved; the same command with hydra.run.dir=here goes on"

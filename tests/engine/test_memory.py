@@ -9,9 +9,8 @@ from equidiff_cli.engine.memory import Memory, exhausted
 from equidiff_cli.engine.plan import Plan
 from equidiff_cli.engine.slots import Slots
 from equidiff_cli.errors import Exhausted
-from equidiff_cli.methods import latent
 from equidiff_cli.methods.events import Finished, Step
-from equidiff_cli.methods.latent import sample
+from equidiff_cli.methods.latent import Latent
 from equidiff_cli.parts import distances, filters, optimizers
 from equidiff_cli.parts.questions import Invariance
 from equidiff_cli.prior.prior import sample_seed
@@ -28,7 +27,6 @@ ERRORS = {
 @pytest.fixture
 def prior(tiny_prior):
     yield tiny_prior
-    tiny_prior.recompute = None
     tiny_prior.decoder.disable_gradient_checkpointing()
 
 
@@ -54,8 +52,8 @@ class Failing:
 
 def draw(prior, invariance, plan, optimizer=None):
     """All events as plain values, and the plan at the end."""
-    memory, slots = Memory(prior, plan), Slots(SEEDS, plan.batch, torch.device("cpu"))
-    events = list(sample(prior, invariance, optimizer or shampoo(), slots, memory, steps=5, threshold=1e-5))
+    memory, slots = Memory(plan), Slots(SEEDS, plan.batch, torch.device("cpu"))
+    events = list(Latent(optimizer or shampoo(), 5, 1e-5)(prior, invariance, slots, memory))
     steps = [(event.index, event.step, event.loss) for event in events if isinstance(event, Step)]
     return {event.index: event for event in events if isinstance(event, Finished)}, steps, memory.plan
 
@@ -106,11 +104,11 @@ def test_a_batch_that_does_not_fit_is_done_in_parts(prior, invariance, monkeypat
     expected, _, _ = draw(prior, invariance, Plan(5, 4, 4))
     decode, sizes = prior.decode, []
 
-    def small(z):
+    def small(z, adjoint):
         sizes.append(len(z))
         if len(z) > 2:
             raise ERRORS["device"]
-        return decode(z)
+        return decode(z, adjoint)
 
     monkeypatch.setattr(prior, "decode", small)
     finished, _, plan = draw(prior, invariance, Plan(5, 4, 4))
@@ -122,8 +120,8 @@ def test_a_batch_that_does_not_fit_is_done_in_parts(prior, invariance, monkeypat
 
 
 def test_when_nothing_helps_it_says_so_and_the_samples_are_as_they_were(prior, invariance, monkeypatch):
-    memory, slots = Memory(prior, Plan(3, 4, 4)), Slots(SEEDS, 3, torch.device("cpu"))
-    events = sample(prior, invariance, shampoo(), slots, memory, steps=5, threshold=1e-9)
+    memory, slots = Memory(Plan(3, 4, 4)), Slots(SEEDS, 3, torch.device("cpu"))
+    events = Latent(shampoo(), 5, 1e-9)(prior, invariance, slots, memory)
     next(events)
     before, facts = slots.save()
     with monkeypatch.context() as patch:
@@ -132,14 +130,14 @@ def test_when_nothing_helps_it_says_so_and_the_samples_are_as_they_were(prior, i
             next(events)
     after, again = slots.save()
     assert facts == again and all(torch.equal(after[name], before[name]) for name in before)
-    rest = list(sample(prior, invariance, shampoo(), slots, memory, steps=5, threshold=1e-9))
+    rest = list(Latent(shampoo(), 5, 1e-9)(prior, invariance, slots, memory))
     assert sorted(event.index for event in rest if isinstance(event, Finished)) == [0, 1, 2, 3, 4]
 
 
 def test_other_errors_pass():
     for error in (RuntimeError("size mismatch"), ValueError("no")):
         with pytest.raises(type(error)):
-            Memory(Priorless(), Plan(4, 2, 0)).attempt(Failing(None, {0}, error))
+            Memory(Plan(4, 2, 0)).attempt(Failing(None, {0}, error))
 
 
 def test_what_the_failed_call_held_is_free_when_it_is_called_again():
@@ -153,13 +151,7 @@ def test_what_the_failed_call_held_is_free_when_it_is_called_again():
             raise MemoryError
         return "done"
 
-    assert Memory(Priorless(), Plan(2, 2, 0)).attempt(function) == "done"
-
-
-class Priorless:
-    """What `Memory` needs of a prior."""
-
-    device = torch.device("cpu")
+    assert Memory(Plan(2, 2, 0)).attempt(function) == "done"
 
 
 class Tracked:
@@ -185,7 +177,7 @@ def test_the_allocators_own_error_is_recognised():
 
 def test_steps_without_a_successor_build_no_graph(prior, invariance, monkeypatch):
     flow, graphs = prior.flow, []
-    monkeypatch.setattr(prior, "flow", lambda z: note(flow(z), graphs))
+    monkeypatch.setattr(prior, "flow", lambda *given: note(flow(*given), graphs))
     draw(prior, invariance, Plan(5, 4, 0))
     assert graphs == [True] * 4 + [False], "the fifth of five evaluations needs no gradient"
 
@@ -200,6 +192,6 @@ def test_two_waits_for_the_device_in_a_step(prior, invariance, monkeypatch):
     copies = []
     cpu = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda self: copies.append(tuple(self.shape)) or cpu(self))
-    memory, slots = Memory(prior, Plan(5, 4, 4)), Slots(SEEDS, 5, torch.device("cpu"))
-    next(latent.sample(prior, invariance, shampoo(), slots, memory, steps=5, threshold=1e-9))
+    memory, slots = Memory(Plan(5, 4, 4)), Slots(SEEDS, 5, torch.device("cpu"))
+    next(Latent(shampoo(), 5, 1e-9)(prior, invariance, slots, memory))
     assert copies == [(5,), (5, 5)]

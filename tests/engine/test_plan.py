@@ -11,14 +11,15 @@ from equidiff_cli.engine.plan import Plan, available, footprint, settle
 from equidiff_cli.methods.latent import evaluate
 from equidiff_cli.parts import distances, filters
 from equidiff_cli.parts.questions import Invariance
+from equidiff_cli.prior.sampler import Adjoint
 
 
 @pytest.fixture(scope="module")
 def parts():
     """The shipped prior at four solver steps, and an objective on its pictures."""
-    from equidiff_cli.prior.embedded import embedded
+    from equidiff_cli.prior.embedded import Embedded
 
-    prior = embedded(image_size=32, solver="euler", steps=4, shift=0.3, device=CPU, autocast=torch.float32)
+    prior = Embedded(image_size=32, solver="euler", steps=4, shift=0.3).build(CPU, torch.float32)
     invariance = Invariance(
         lambda x: x.mean((2, 3)), distances.SquaredL2(), filters.Gaussian(0.5), torch.rand(1, 3, 32, 32)
     )
@@ -30,11 +31,9 @@ CPU = torch.device("cpu")
 
 def peak(prior, invariance, samples, recompute):
     """The most bytes that torch had allocated at once in one evaluation with its gradient, from its own profiler."""
-    prior.recompute = recompute
     z0 = torch.stack([prior.noise(seed) for seed in range(samples)])
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        evaluate(prior, invariance, z0, torch.zeros(samples, dtype=torch.bool), 1e-9)
-    prior.recompute = None
+        evaluate(prior, invariance, z0, torch.zeros(samples, dtype=torch.bool), 1e-9, Adjoint(recompute=recompute))
     events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
     return max(itertools.accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
 
@@ -49,9 +48,9 @@ def test_the_footprint_foretells_the_peak(parts, recompute):
 
 def test_what_is_fixed_is_not_measured(parts, monkeypatch):
     monkeypatch.setattr(plan, "footprint", None)
-    assert settle(7, "all", 100, *parts) == Plan(7, 4, 4)
-    assert settle(7, "none", 100, *parts) == Plan(7, 4, 0)
-    assert settle(7, 3, 100, *parts) == Plan(7, 4, 3)
+    assert settle(7, "all", "all", 100, *parts) == Plan(7, 4, 4)
+    assert settle(7, "none", "all", 100, *parts) == Plan(7, 4, 0)
+    assert settle(7, 3, "all", 100, *parts) == Plan(7, 4, 3)
 
 
 @pytest.fixture
@@ -83,20 +82,20 @@ def room(monkeypatch):
 )
 def test_auto_takes_what_fits(parts, room, units, asked, expected):
     room(units)
-    settled = settle(*asked, 100, *parts)
+    settled = settle(*asked, "all", 100, *parts)
     assert (settled.batch, settled.recompute) == expected and settled.steps == 4
 
 
 def test_no_more_slots_than_samples_and_no_more_steps_than_have_a_gradient(parts, room):
     room(10_000)
-    prior, invariance = parts
-    assert settle("auto", "auto", 3, prior, invariance) == Plan(3, 4, 0)
-    prior.gradient_steps = 2
-    try:
-        assert settle("auto", "all", 3, prior, invariance) == Plan(3, 2, 2)
-        assert settle(5, 3, 3, prior, invariance) == Plan(5, 2, 2)
-    finally:
-        prior.gradient_steps = 4
+    assert settle("auto", "auto", "all", 3, *parts) == Plan(3, 4, 0)
+    assert settle("auto", "all", 2, 3, *parts) == Plan(3, 2, 2)
+    assert settle(5, 3, 2, 3, *parts) == Plan(5, 2, 2)
+
+
+def test_the_plan_says_how_to_differentiate():
+    assert Plan(5, 3, 2).adjoint == Adjoint(gradient_steps=3, recompute=2, decoder=False)
+    assert Plan(5, 3, 3, decoder=True).adjoint == Adjoint(gradient_steps=3, recompute=3, decoder=True)
 
 
 def test_where_not_even_measuring_fits_the_lightest_plan_is_tried(parts, monkeypatch):
@@ -104,11 +103,11 @@ def test_where_not_even_measuring_fits_the_lightest_plan_is_tried(parts, monkeyp
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(plan, "kept", no_memory)
-    assert settle("auto", "auto", 9, *parts) == Plan(1, 4, 4, decoder=True)
-    assert settle(3, "auto", 9, *parts) == Plan(3, 4, 4, decoder=True)
+    assert settle("auto", "auto", "all", 9, *parts) == Plan(1, 4, 4, decoder=True)
+    assert settle(3, "auto", "all", 9, *parts) == Plan(3, 4, 4, decoder=True)
     monkeypatch.setattr(plan, "kept", None)
     with pytest.raises(TypeError):
-        settle("auto", "auto", 9, *parts)
+        settle("auto", "auto", "all", 9, *parts)
 
 
 def test_free_memory_is_what_the_system_says(monkeypatch, tmp_path):

@@ -46,7 +46,7 @@ def make(monkeypatch):
 
 def step(index, number, loss):
     n = len(index)
-    return Step(list(index), [number] * n, loss, [0.0] * n, [0.0] * n, [0.0] * n, [0.0] * n, None)
+    return Step(list(index), [number] * n, loss, [0.0] * n, [0.0] * n, [0.0] * n, [0.0] * n)
 
 
 def test_off_a_terminal_there_is_a_plain_line_now_and_then(make, clock):
@@ -54,7 +54,7 @@ def test_off_a_terminal_there_is_a_plain_line_now_and_then(make, clock):
     with progress:
         for number in range(1, 41):
             clock.now += 1
-            progress.stepped(step([0, 1], number, [2.0 / number, 1.0 / number]))
+            progress.take(step([0, 1], number, [2.0 / number, 1.0 / number]))
         progress.say("done [not markup] " + "x" * 200)
     *lines, last = text.getvalue().splitlines()
     assert len(lines) == 3, "one in more than ten seconds"
@@ -68,10 +68,10 @@ def test_nothing_is_said_too_early(make, clock):
     progress, text = make()
     with progress:
         clock.now += EVERY_SECONDS
-        progress.stepped(step([0], 1, [1.0]))
+        progress.take(step([0], 1, [1.0]))
         assert text.getvalue() == ""
         clock.now += 0.1
-        progress.stepped(step([0], 2, [1.0]))
+        progress.take(step([0], 2, [1.0]))
     assert len(text.getvalue().splitlines()) == 1
 
 
@@ -80,17 +80,17 @@ def test_a_line_when_nothing_runs(make, clock):
     with progress:
         clock.now += 11
         progress.finished(0, "converged", 1, 1e-5)
-        progress.stepped(step([0], 1, [1e-5]))
+        progress.take(step([0], 1, [1e-5]))
     expected = "1 of 1 samples finished (0 running, 1 converged, 0 budget, 0 nonfinite), at most 0:00 left\n"
     assert text.getvalue() == expected
 
 
 def test_counts_and_steps(make, clock):
     progress, _ = make(samples=6)
-    progress.stepped(step([0, 1, 2, 3], 1, [1.0] * 4))
+    progress.take(step([0, 1, 2, 3], 1, [1.0] * 4))
     for index, status in ((1, "converged"), (2, "nonfinite"), (3, "budget")):
         progress.finished(index, status, 2, 0.5)
-    progress.stepped(step([0, 1, 2, 3], 2, [0.25] * 4))
+    progress.take(step([0, 1, 2, 3], 2, [0.25] * 4))
     assert progress.counts() == "3 of 6 samples finished (1 running, 1 converged, 1 budget, 1 nonfinite)"
     assert progress.rows == {
         0: ("running", 2, 0.25),
@@ -108,7 +108,7 @@ def test_counts_and_steps(make, clock):
 def test_time_left_before_anything_finished_is_the_whole_budget(make, clock, seconds, left):
     progress, _ = make(samples=2)
     clock.now += 2 * seconds
-    progress.stepped(step([0, 1], 1, [1.0, 1.0]))  # 2 of 2 * 50 evaluations
+    progress.take(step([0, 1], 1, [1.0, 1.0]))  # 2 of 2 * 50 evaluations
     assert progress.left() == f"at most {left} left"
 
 
@@ -116,7 +116,7 @@ def test_time_left_is_that_of_the_samples_in_work_and_those_that_wait(make, cloc
     progress, _ = make(samples=6, steps=50)
     for number in range(1, 11):
         clock.now += 2
-        progress.stepped(step([0, 1], number, [1.0, 1.0]))  # one evaluation a second
+        progress.take(step([0, 1], number, [1.0, 1.0]))  # one evaluation a second
     progress.finished(0, "converged", 10, 1e-5)
     assert progress.left() == "about 1:20 left"  # 40 for the sample in work, 10 for each of the 4 that wait
     progress.finished(1, "budget", 50, 0.5)
@@ -128,10 +128,11 @@ def test_a_run_that_goes_on_counts_what_was_done(make, clock):
         {"index": 0, "status": "converged", "steps": 10, "loss": 1e-5, "seed": 1},
         {"index": 1, "status": "nonfinite", "steps": 2, "loss": None, "seed": 1},  # a record has no not-a-number
     ]
-    progress, text = make(terminal=True, samples=3, done=done)
+    progress, text = make(terminal=True, samples=3)
+    progress.resume(done)
     with progress:
         clock.now += 3
-        progress.stepped(step([2], 3, [0.1]))
+        progress.take(step([2], 3, [0.1]))
         assert progress.left() == "at most 2:21 left", "3 s each for the 47 steps that are left"
     assert "2 of 3 samples finished (1 running, 1 converged," in text.getvalue()
     assert re.search(r"│ +1 │ nonfinite │ +2/50 │ +nan │ +│", text.getvalue())
@@ -142,7 +143,7 @@ def test_on_a_terminal_there_is_a_live_table(make, clock):
     with progress:
         assert progress.live.is_started
         clock.now += 60
-        progress.stepped(step([0, 1], 3, [0.5, 1e-2]))
+        progress.take(step([0, 1], 3, [0.5, 1e-2]))
         progress.finished(0, "converged", 3, 5e-5)
         progress.say("a word in between")
     assert not progress.live.is_started
@@ -164,7 +165,7 @@ def test_the_table_closes_after_an_error(make):
 def test_of_many_samples_those_in_work_are_shown(make):
     progress, text = make(samples=100, terminal=True)
     with progress:
-        progress.stepped(step(range(40), 1, [0.5] * 40))
+        progress.take(step(range(40), 1, [0.5] * 40))
         for index in range(30):
             progress.finished(index, "budget", 50, 0.3)
     last = text.getvalue()[text.getvalue().rindex("30 of 100 samples finished") :]

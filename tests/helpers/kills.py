@@ -1,10 +1,10 @@
 """Kill a run at random moments, start it again each time, and compare its files with those of a run left alone.
 
-    python tests/helpers/kills.py --kills 20
-    python tests/helpers/kills.py --kills 5 samples=16 batch=4 optimizer=adam
+    python -m tests.helpers.kills --kills 20
+    python -m tests.helpers.kills --kills 5 samples=16 batch=4 optimizer=adam
 
-What follows the options is passed to `equidiff run`. A run that finishes in spite of its kills is compared and begun
-anew until all kills are used up. Exit code 0: the same bytes every time.
+To be started in the root of the repository. What follows the options is passed to `equidiff run`. A run that finishes
+in spite of its kills is compared and begun anew until all kills are used up. Exit code 0: the same bytes every time.
 """
 
 import argparse
@@ -80,12 +80,17 @@ def compare(arguments, kills, folder, seed=0):
     return met, sorted(differing)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("arguments", nargs="*", default=SHORT, help=f"for equidiff run; default: {' '.join(SHORT)}")
-    options = parser.parse_args()
+    return parser
+
+
+def main():
+    options = parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         met, differing = compare(options.arguments, options.kills, Path(folder), options.seed)
     print(f"{met} of {options.kills} kills met a run at work; files that differ: {', '.join(differing) or 'none'}")

@@ -1,12 +1,14 @@
 """Files in the layout of the published models, filled with random numbers: to try what the weights are needed for.
 
-    python tests/helpers/layout.py FOLDER           full size, 3.2 GB
-    python tests/helpers/layout.py FOLDER --small   64 x 64 pictures, below 1 MB
+    python -m tests.helpers.layout FOLDER           full size, 3.2 GB
+    python -m tests.helpers.layout FOLDER --small   64 x 64 pictures, below 1 MB
 
-Prints the arguments with which `equidiff run` takes them.
+Prints the arguments with which `equidiff run` takes them. To be started in the root of the repository.
 """
 
 import argparse
+import itertools
+import re
 from pathlib import Path
 
 import torch
@@ -24,34 +26,24 @@ SMALL = {  # 4 x 4 latents, 64 x 64 pictures
         norm_num_groups=4,
     ),
 }
-NAMES = (  # (diffusers, VA-VAE), the other way round than in `autoencoder.RENAMES`
-    ("mid_block.resnets.0.", "mid.block_1."),
-    ("mid_block.resnets.1.", "mid.block_2."),
-    ("mid_block.attentions.0.", "mid.attn_1."),
-    ("down_blocks.", "down."),
-    (".resnets.", ".block."),
-    (".attentions.", ".attn."),
-    (".downsamplers.0.", ".downsample."),
-    (".upsamplers.0.", ".upsample."),
-    (".conv_shortcut.", ".nin_shortcut."),
-    (".conv_norm_out.", ".norm_out."),
-    (".group_norm.", ".norm."),
-    (".to_q.", ".q."),
-    (".to_k.", ".k."),
-    (".to_v.", ".v."),
-    (".to_out.0.", ".proj_out."),
-)
+
+
+def backwards(published, ours):
+    r"""A row of `autoencoder.RENAMES` the other way round.
+
+    (r"\.down\.(\d+)\.", r".down_blocks.\1.") -> (r"\.down_blocks\.(\d+)\.", r".down.\1."): what the groups stand for
+    goes from one side to the other.
+    """
+    groups, numbers = iter(re.findall(r"\(.+?\)", published)), itertools.count(1)
+    pattern = re.sub(r"\\\\\d", lambda _: next(groups), re.escape(ours))
+    return pattern, re.sub(r"\(.+?\)", lambda _: f"\\{next(numbers)}", published).replace(r"\.", ".")
 
 
 def published_name(name, levels):
     """A name of `autoencoder.build` -> the name in the published file."""
-    head, found, tail = name.partition(".up_blocks.")
-    if found:
-        level, _, rest = tail.partition(".")
-        name = f"{head}.up.{levels - 1 - int(level)}.{rest}"
-    for theirs, ours in NAMES:
-        name = name.replace(theirs, ours)
-    return name
+    for row in reversed(autoencoder.RENAMES):
+        name = re.sub(*backwards(*row), name)
+    return re.sub(r"\.up_blocks\.(\d+)\.", lambda match: f".up.{levels - 1 - int(match[1])}.", name)
 
 
 def random_state(build, seed):
@@ -119,10 +111,19 @@ def arguments(files, architecture=None, autoencoder=None):
     return ["prior=local", f"prior.image_size={size}", *words]
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--small", action="store_true", help="64 x 64 pictures instead of the full size")
-    given = parser.parse_args()
+    return parser
+
+
+def main():
+    given = parser().parse_args()
     sizes = SMALL if given.small else {}
     print(" ".join(arguments(write(given.folder.resolve(), **sizes), **sizes)))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,10 +8,11 @@ from equidiff_cli.engine.plan import Plan
 from equidiff_cli.engine.slots import Slots
 from equidiff_cli.methods import latent
 from equidiff_cli.methods.events import Finished, Step
-from equidiff_cli.methods.latent import sample
+from equidiff_cli.methods.latent import Latent
 from equidiff_cli.parts import distances, filters, optimizers
 from equidiff_cli.parts.questions import Invariance
 from equidiff_cli.prior.prior import sample_seed
+from equidiff_cli.prior.sampler import Adjoint
 
 SEEDS = [(i, sample_seed(0, i)) for i in range(6)]
 
@@ -34,17 +35,17 @@ def invariance(query):
     return Invariance(colours, distances.SquaredL2(), filters.Gaussian(0.5), query)
 
 
-def recomputing(prior, batch):
+def recomputing(batch):
     """Memory for `batch` samples at once and every solver step recomputed."""
-    return Memory(prior, Plan(batch, steps=4, recompute=4))
+    return Memory(Plan(batch, steps=4, recompute=4))
 
 
 def draw(prior, invariance, *, seeds=SEEDS, batch=6, steps=30, threshold=1e-3, optimizer=None, stop=None, memory=None):
     """All events of a run, and the finished samples by index."""
     slots = Slots(seeds, batch, torch.device("cpu"))
     events, optimizer = [], optimizer or optimizers.Adam(0.05, (0.9, 0.999), 1e-8)
-    memory = memory or recomputing(prior, batch)
-    for event in sample(prior, invariance, optimizer, slots, memory, steps=steps, threshold=threshold):
+    memory = memory or recomputing(batch)
+    for event in Latent(optimizer, steps, threshold)(prior, invariance, slots, memory):
         events.append(event)
         if stop and stop(event):
             break
@@ -121,9 +122,9 @@ def test_samples_converge_and_hold_the_pair_that_was_measured(tiny_prior, invari
 
 def test_a_loss_at_the_threshold_is_not_below_it(tiny_prior, invariance):
     z0, last = tiny_prior.noise(5)[None], torch.tensor([False])
-    loss = latent.evaluate(tiny_prior, invariance, z0, last, threshold=0)[0]["loss"].item()
+    loss = latent.evaluate(tiny_prior, invariance, z0, last, 0, Adjoint())[0]["loss"].item()
     for threshold, status in ((loss, latent.GOING), (loss * (1 + 1e-6), latent.CONVERGED)):
-        assert latent.evaluate(tiny_prior, invariance, z0, last, threshold)[2].tolist() == [status]
+        assert latent.evaluate(tiny_prior, invariance, z0, last, threshold, Adjoint())[2].tolist() == [status]
 
 
 def test_the_gradient_of_a_sample_that_is_finished_does_not_matter(tiny_prior, invariance, monkeypatch):
@@ -153,6 +154,7 @@ def test_the_best_pair_is_kept_not_the_last(tiny_prior, invariance):
 def test_budget_is_the_number_of_evaluations(tiny_prior, invariance):
     events, finished, _ = draw(tiny_prior, invariance, threshold=1e-12, steps=3)
     assert all(event.status == "budget" and event.steps == 3 for event in finished.values())
+    assert all(event.evaluations == 3 * 4 for event in finished.values()), "four Euler steps each time"
     steps = [event for event in events if isinstance(event, Step)]
     assert [event.step for event in steps] == [[k] * 6 for k in (1, 2, 3)]
     assert steps[-1].grad_norm == [0.0] * 6, "no gradient is needed after the last evaluation"
@@ -171,7 +173,7 @@ def test_first_step_measures_the_unguided_sample(tiny_prior, invariance):
 @pytest.mark.parametrize("optimizer", [optimizers.Shampoo(0.5, 0.3, 1e-6), optimizers.Adam(0.05, (0.9, 0.999), 1e-8)])
 def test_results_do_not_depend_on_the_batch(tiny_prior, invariance, optimizer):
     seeds = [(i, sample_seed(0, i)) for i in range(32)]
-    parts = Memory(tiny_prior, Plan(3, steps=4, recompute=0))  # parts of three of the sixteen in work
+    parts = Memory(Plan(3, steps=4, recompute=0))  # parts of three of the sixteen in work
     _, together, _ = draw(tiny_prior, invariance, seeds=seeds, batch=16, steps=3, optimizer=optimizer)
     for batch, memory in ((1, None), (5, None), (16, parts)):
         _, apart, _ = draw(
@@ -204,7 +206,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tiny_prior, invariance):
     adam = optimizers.Adam(0.05, (0.9, 0.999), 1e-8)
     late = {
         event.index: event
-        for event in sample(tiny_prior, invariance, adam, restored, recomputing(tiny_prior, 4), steps=9, threshold=1e-3)
+        for event in Latent(adam, 9, 1e-3)(tiny_prior, invariance, restored, recomputing(4))
         if isinstance(event, Finished)
     }
     assert early.keys().isdisjoint(late.keys())

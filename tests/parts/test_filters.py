@@ -158,3 +158,16 @@ def test_every_option_builds_and_says_what_it_is(path):
 
 def test_the_options_are_these():
     assert [path.stem for path in OPTIONS] == ["butterworth", "gaussian", "ideal", "none"]
+
+
+def test_a_filter_has_siblings_with_other_cutoffs():
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for lowpass, sibling in (
+        (Gaussian(0.4), Gaussian(0.7)),
+        (Butterworth(0.4, 3), Butterworth(0.7, 3)),
+        (Ideal(0.4), Ideal(0.7)),
+        (Identity(), Gaussian(0.7)),
+    ):
+        assert type(lowpass.at(0.7)) is type(sibling) and torch.equal(lowpass.at(0.7)(image), sibling(image))
+        with pytest.raises(ValueError, match=r"filter\.cutoff=2"):
+            lowpass.at(2)

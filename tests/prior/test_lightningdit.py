@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from equidiff_cli.prior.lightningdit import SIZES, LightningDiT
+from equidiff_cli.prior.lightningdit import Architecture, LightningDiT
 from equidiff_cli.weights.read import load, read
 
 DATA = Path(__file__).parents[1] / "data"
@@ -62,12 +62,39 @@ def test_tables_are_the_published_ones(case):
 
 def test_the_full_size_network_has_the_published_names_and_shapes():
     published = json.loads((DATA / "lightningdit_xl_1_keys.json").read_text())
-    depth, width, heads = SIZES["XL"]
     with torch.device("meta"):
-        network = LightningDiT(depth=depth, hidden_size=width, num_heads=heads)
+        network = LightningDiT()
     state = network.state_dict()
     ours = {name: [list(tensor.shape), str(tensor.dtype).removeprefix("torch.")] for name, tensor in state.items()}
     assert ours == published
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"depth": 0}, "depth=0: must be a whole number at least 1"),
+        ({"num_heads": 2.5}, "num_heads=2.5: must be a whole number at least 1"),
+        ({"mlp_ratio": "4"}, "mlp_ratio=4: must be a number above 0"),
+        ({"use_rope": "yes"}, "use_rope=yes: must be true or false"),
+        ({"use_rope": 1}, "use_rope=1: must be true or false"),
+        ({"num_classes": True}, "num_classes=True: must be a whole number at least 1"),
+        ({"hidden_size": 1160}, "hidden_size=1160: must be a multiple of 4 num_heads=16"),
+        ({"patch_size": 3}, "patch_size=3: must divide input_size=16"),
+    ],
+    ids=str,
+)
+def test_an_architecture_that_cannot_be_is_refused_by_the_name_of_its_key(option, message):
+    with pytest.raises(ValueError) as error:
+        Architecture(**option)
+    assert str(error.value) == f"prior.architecture.{message}"
+
+
+def test_the_network_and_its_options_have_the_same_defaults():
+    with torch.device("meta"):
+        network = LightningDiT(depth=1)
+    options = Architecture()
+    assert (network.input_size, network.in_channels) == (options.input_size, options.in_channels)
+    assert network.pos_embed.shape[-1] == options.hidden_size and network.num_classes == options.num_classes
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,21 @@
 
 import copy
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from equidiff_cli.prior import sampler
-from equidiff_cli.prior.prior import NULL_STREAM, Prior, sample_seed
+from equidiff_cli.circles.build import Circles
+from equidiff_cli.circles.networks import PointFlow
+from equidiff_cli.prior import autoencoder, sampler
+from equidiff_cli.prior.embedded import Embedded
+from equidiff_cli.prior.lightningdit import LightningDiT
+from equidiff_cli.prior.patches import PatchAutoencoder
+from equidiff_cli.prior.prior import NULL_STREAM, Prior, PriorSource, sample_seed
+from equidiff_cli.prior.sampler import Adjoint
+from equidiff_cli.shipped import WEIGHTS
+from equidiff_cli.weights.read import sha256
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
 
@@ -18,7 +27,10 @@ def make(tiny_prior):
 
     def call(device="cpu", **options):
         parts = copy.deepcopy((tiny_prior.network, tiny_prior.decoder, tiny_prior.mean, tiny_prior.std))
-        return Prior(*(part.to(device) for part in parts), **dict(solver="euler", steps=4, shift=0.3) | options)
+        return Prior(
+            *(part.to(device) for part in parts),
+            **dict(name="tiny", weights={}, solver="euler", steps=4, shift=0.3) | options,
+        )
 
     return call
 
@@ -60,7 +72,9 @@ def test_flow_is_the_sampler_on_the_null_class(make, tiny_prior):
 
 def test_decode_undoes_the_normalisation_and_the_range(tiny_prior):
     mean, std = torch.linspace(-1, 1, 4).view(1, 4, 1, 1), torch.linspace(0.5, 2, 4).view(1, 4, 1, 1)
-    prior = Prior(tiny_prior.network, tiny_prior.decoder, mean, std, solver="euler", steps=2, shift=1.0)
+    prior = Prior(
+        tiny_prior.network, tiny_prior.decoder, mean, std, name="", weights={}, solver="euler", steps=2, shift=1.0
+    )
     z = 3 * noise_of(prior)
     x = tiny_prior.decoder.decode(z * std + mean).sample
     assert x.abs().max() > 1, "nothing to clamp: the test shows less"
@@ -100,16 +114,15 @@ def test_solvers_agree_when_steps_are_many(make):
 @pytest.mark.parametrize("recompute", [0, 3])
 @pytest.mark.parametrize("decoder", [False, True])
 def test_recomputing_changes_no_gradient(make, tiny_prior, recompute, decoder):
-    def gradient(prior):
+    def gradient(prior, *adjoint):
         z0 = noise_of(tiny_prior).requires_grad_()
-        return torch.autograd.grad(prior.decode(prior.flow(z0)).square().sum(), z0)[0]
+        return torch.autograd.grad(prior.decode(prior.flow(z0, *adjoint), *adjoint).square().sum(), z0)[0]
 
     every, some = make(), make()
-    some.recompute = recompute
-    if decoder:
-        some.decoder.enable_gradient_checkpointing()
-    assert torch.equal(gradient(some), gradient(every))
-    assert (gradient(some).flatten(1).norm(dim=1) > 1e-3).all()
+    found = gradient(some, Adjoint(recompute=recompute, decoder=decoder))
+    assert some.decoder.decoder.gradient_checkpointing == decoder
+    assert torch.equal(found, gradient(every))
+    assert (found.flatten(1).norm(dim=1) > 1e-3).all()
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -143,6 +156,65 @@ def test_velocity_at_other_times_is_exact(make):
         middle = full.velocity_on(torch.tensor([0.0, 0.5, 1.0]))(z, 1)
     condition = full.network.condition(torch.tensor([0.5]), torch.tensor([full.network.num_classes]))
     torch.testing.assert_close(middle, full.network.velocity(z, condition))
+
+
+@pytest.mark.parametrize(("light", "side"), [(Embedded, 32), (Circles, 1)])
+def test_light_objects_check_their_options_and_read_nothing(light, side, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "to", None)  # nothing is made
+    options = dict(image_size=side, solver="heun", steps=7, shift=0.5)
+    made = light(**options)
+    assert isinstance(made, PriorSource) and made.sources() == []
+    assert (made.image_size, made.steps, made.medium.channels) == (side, 7, 3 if side > 1 else 2)
+    for key, value in dict(image_size=8, solver="rk4", steps=0, shift=0.0).items():
+        with pytest.raises(ValueError, match=f"^prior.{key}={value}: "):
+            light(**options | {key: value})
+
+
+def test_a_prior_says_what_it_was_made_of():
+    prior = Embedded(image_size=32, solver="heun", steps=7, shift=0.5).build(torch.device("cpu"), torch.bfloat16)
+    assert (prior.name, prior.steps, prior.evaluations, prior.autocast) == ("embedded", 7, 14, torch.bfloat16)
+    for file, digest in prior.weights.items():
+        assert sha256(WEIGHTS / file) == digest
+    assert prior.weights.keys() == {"lightningdit.safetensors", "autoencoder.safetensors"}
+
+
+def test_compile_compiles_the_velocity(make, monkeypatch):
+    compiled, prior, z0 = [], make(), noise_of(make())
+    monkeypatch.setattr(torch, "compile", lambda f: lambda *given: compiled.append(f) or f(*given))
+    plain = prior.flow(z0)
+    prior.compile()
+    assert not compiled and torch.equal(prior.flow(z0), plain) and len(compiled) == prior.evaluations
+
+
+@pytest.mark.parametrize(
+    ("module", "single"),
+    [
+        (lambda: PatchAutoencoder(patch_size=4, latent_channels=10, width=8, depth=1), {"analysis"}),
+        (
+            lambda: autoencoder.build(latent_channels=4, block_out_channels=(32, 32), attention_levels=()),
+            {"encoder", "quant_conv"},
+        ),
+        (lambda: LightningDiT(hidden_size=32, num_heads=2, depth=1), {"t_embedder", "y_embedder", "pos_embed"}),
+        (PointFlow, set()),
+    ],
+    ids=["patches", "autoencoder", "lightningdit", "points"],
+)
+def test_what_is_kept_in_half_precision_are_all_products_but_those_of_the_condition_and_the_encoder(module, single):
+    module = module()
+    module.keep_in(torch.bfloat16)
+    for name, parameter in module.named_parameters():
+        part = module.get_submodule(name.rpartition(".")[0])
+        product = isinstance(part, (torch.nn.Linear, torch.nn.Conv2d)) and name.partition(".")[0] not in single
+        assert parameter.dtype == (torch.bfloat16 if product else torch.float32), name
+
+
+def test_a_decoder_that_does_not_say_what_may_be_rounded_is_rounded_by_autocast(make, tiny_prior):
+    plain = SimpleNamespace(decode=tiny_prior.decoder.decode)
+    options = dict(name="", weights={}, solver="euler", steps=4, shift=0.3, autocast=torch.bfloat16)
+    z = noise_of(tiny_prior)
+    network = copy.deepcopy(tiny_prior.network)
+    prior = Prior(network, plain, tiny_prior.mean, tiny_prior.std, **options)
+    assert torch.equal(prior.decode(z), make(autocast=torch.bfloat16).decode(z))
 
 
 @pytest.mark.parametrize(

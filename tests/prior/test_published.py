@@ -2,13 +2,15 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
 from helpers import layout
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from equidiff_cli.prior.published import published, statistics
+from equidiff_cli.prior.published import Published, statistics
 from equidiff_cli.weights import copies
 
 QUICK = ("samples=1", "budget.steps=2", "prior.steps=2", "null_samples=2", "objective.label=3")
@@ -17,7 +19,7 @@ NAMES = ["grid.png", "latents.safetensors", "losses.csv", "query.png", "samples"
 
 @pytest.fixture
 def options(published_files):
-    """What `prior=local` gives to `published` for the small files."""
+    """What `prior=local` gives to `Published` for the small files."""
     switches = dict(use_qknorm=False, use_swiglu=True, use_rope=True, use_rmsnorm=True, wo_shift=False)
     return dict(
         name="small",
@@ -29,10 +31,12 @@ def options(published_files):
         solver="euler",
         steps=2,
         shift=0.3,
-        device=torch.device("cpu"),
-        autocast=torch.float32,
         **{name: str(file) for name, file in published_files.items()},
     )
+
+
+def built(**options):
+    return Published(**options).build(torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +64,11 @@ def test_the_command_writes_every_file_and_starts_again_from_its_copy(equidiff, 
     assert summaries[0]["weights"] == summaries[1]["weights"] and summaries[0]["prior"] == "local"
     names = {"prior/network/network.pt", "prior/decoder/decoder.pt", "prior/stats/stats.pt"}
     assert names < summaries[0]["weights"].keys()
-    assert summaries[0]["configuration"]["prior._target_"].endswith("published")
+    assert summaries[0]["configuration"]["prior._target_"].endswith("Published")
 
 
 def test_loaded_is_what_the_files_hold(options, published_files, cache):
-    priors = [published(**options), published(**options)]
+    priors = [built(**options), built(**options)]
     ema = torch.load(published_files["network"])["ema"]
     vae = torch.load(published_files["decoder"])["state_dict"]
     for prior in priors:
@@ -83,10 +87,10 @@ def test_a_changed_file_is_read_anew_and_its_old_copy_goes(options, published_fi
     content = torch.load(published_files["network"])
     torch.save(content, tmp_path / "network.pt")
     options["network"] = str(tmp_path / "network.pt")
-    published(**options)
+    built(**options)
     content["ema"]["final_layer.linear.bias"] += 1.0
     torch.save(content, tmp_path / "network.pt")
-    changed = published(**options)
+    changed = built(**options)
     assert torch.equal(changed.network.final_layer.linear.bias, content["ema"]["final_layer.linear.bias"])
     assert len(list(cache.iterdir())) == 2
 
@@ -96,37 +100,60 @@ def test_safetensors_are_used_as_they_are(options, published_files, cache, tmp_p
         state = torch.load(published_files[name])[inside]
         save_file(state, tmp_path / f"{name}.safetensors")
         options[name] = str(tmp_path / f"{name}.safetensors")
-    prior = published(**options)
+    prior = built(**options)
     assert not cache.exists() and prior.decode(torch.zeros(1, 8, 4, 4)).shape == (1, 3, 64, 64)
 
 
 @pytest.mark.parametrize("left", [0, 100, 5000])
 def test_a_damaged_copy_is_made_again(options, published_files, cache, caplog, left):
-    whole = published(**options)
+    whole = built(**options)
     for copy in cache.iterdir():
         content = copy.read_bytes()
         copy.unlink()  # the networks above still read it
         copy.write_bytes(content[:left])
-    again = published(**options)
+    again = built(**options)
     assert caplog.text.count("is damaged, made again") == 2 and again.weights == whole.weights
     assert all(map(torch.equal, again.network.state_dict().values(), whole.network.state_dict().values()))
     caplog.clear()
-    published(**options)
+    built(**options)
     assert not caplog.text
+
+
+def test_copies_of_one_file_have_the_same_layout_wherever_it_lies(options, published_files, cache, tmp_path):
+    """How tensors are aligned in memory can change what is computed with them."""
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    there = shutil.copy(published_files["network"], tmp_path / "far" / "away" / "of another name.pt")
+    for network in (options["network"], str(there)):
+        built(**options | {"network": network})
+    contents = {file.read_bytes() for file in cache.iterdir()}
+    assert len(list(cache.iterdir())) == 3 and len(contents) == 2, "two of the network, which are alike"
+
+
+@pytest.mark.parametrize(
+    "error", [SafetensorError("No space left on device"), RuntimeError("Some tensors share memory")]
+)
+def test_what_cannot_be_copied_is_said_and_no_hindrance(options, cache, caplog, monkeypatch, error):
+    def fails(state, path, metadata):
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(copies, "save_file", fails)
+    assert built(**options).name == "small"
+    assert caplog.text.count(f"no copy for the next start ({error})") == 2 and not list(cache.iterdir())
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_no_hindrance(options, cache, caplog):
     cache.parent.mkdir(parents=True)
     cache.write_text("in the way")
-    assert published(**options).name == "small"
+    assert built(**options).name == "small"
     assert "no copy for the next start" in caplog.text
 
 
 def test_statistics(options, tmp_path):
     mean, std = statistics(channels=4)
     assert mean.abs().sum() == 0 and (std == 1).all()
-    assert published(**options | {"stats": "none"}).std.eq(1).all()
-    assert published(**options | {"latent_multiplier": 3.0}).std.flatten()[0].item() == pytest.approx(0.5)
+    assert built(**options | {"stats": "none"}).std.eq(1).all()
+    assert built(**options | {"latent_multiplier": 3.0}).std.flatten()[0].item() == pytest.approx(0.5)
     wrong = {
         "missing: std; unexpected: sd": {"mean": torch.zeros(4), "sd": torch.ones(4)},
         r"std is \(5,\); must be 4 finite": {"mean": torch.zeros(4), "std": torch.ones(5)},
@@ -203,14 +230,13 @@ def test_wrong_files_exit_2_with_their_own_line(equidiff, published_files, tmp_p
         ({"latent_multiplier": 0}, "prior.latent_multiplier=0: must be a number above 0"),
         ({"network": "no.pt"}, "prior.network=no.pt: no such file"),
         ({"network": None}, "prior.network: has no published file; prior.network=PATH takes a local one"),
-        ({"architecture.depth": 0}, "prior.architecture.depth=0: must be a whole number at least 1"),
         ({"architecture.hidden_size": 30}, "prior.architecture.hidden_size=30: must be a multiple of 4 num_heads=2"),
-        ({"architecture.patch_size": 3}, "prior.architecture.patch_size=3: must divide input_size=4"),
         ({"architecture.use_rope": "yes"}, "prior.architecture.use_rope=yes: must be true or false"),
         ({"autoencoder.latent_channels": 4}, "latent_channels=4: must be prior.architecture.in_channels=8"),
         ({"autoencoder.block_out_channels": [9]}, "block_out_channels=9: must be a multiple of norm_num_groups=4"),
         ({"autoencoder.block_out_channels": []}, r"block_out_channels=\[\]: must be a list"),
-        ({"autoencoder.attention_levels": [5]}, "attention_levels=5: must be a whole number at least 0 and at most 4"),
+        ({"autoencoder.attention_levels": ["4"]}, "attention_levels=4: must be a whole number at least 0"),
+        ({"autoencoder.layers_per_block": 1.5}, "layers_per_block=1.5: must be a whole number at least 1"),
     ],
 )
 def test_wrong_options_are_found_before_any_file_is_read(options, monkeypatch, change, message):
@@ -222,7 +248,22 @@ def test_wrong_options_are_found_before_any_file_is_read(options, monkeypatch, c
         else:
             options[key] = value
     with pytest.raises(ValueError, match=message):
-        published(**options)
+        built(**options)
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "message"),
+    [
+        ("autoencoder", {"attention_levels": [5]}, r"prior.decoder=.*: does not fit, unexpected: .*\.attentions\."),
+        ("autoencoder", {"layers_per_block": 2}, r"prior.decoder=.*: does not fit, missing: .*\.resnets\.1\."),
+        ("architecture", {"depth": 3}, r"prior.network=.*: does not fit, missing: blocks\.2\."),
+        ("architecture", {"use_qknorm": True}, r"prior.network=.*: does not fit, missing: .*\.q_norm\.weight"),
+    ],
+    ids=str,
+)
+def test_options_that_the_files_do_not_fit_are_told_by_strict_loading(options, group, option, message):
+    with pytest.raises(ValueError, match=message):
+        built(**options | {group: options[group] | option})
 
 
 def test_missing_weights_are_one_line_in_seconds(equidiff, tmp_path):

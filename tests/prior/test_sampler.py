@@ -10,6 +10,7 @@ from torchdiffeq import odeint
 
 from equidiff_cli.prior import sampler
 from equidiff_cli.prior.lightningdit import LightningDiT
+from equidiff_cli.prior.sampler import Adjoint
 
 DATA = Path(__file__).parents[1] / "data"
 CASES = sorted(path.stem for path in DATA.glob("lightningdit_*.safetensors"))
@@ -64,7 +65,7 @@ def test_unguided_samples_equal_the_published_ones(case, shifted):
 def test_gradient_through_the_whole_loop_equals_the_published_one(case, recompute):
     times = sampler.time_grid(case.steps, case.shift)
     start = case["z"].requires_grad_()
-    z = sampler.integrate(sampler.euler, case.null(times), start, times, recompute)
+    z = sampler.integrate(sampler.euler, case.null(times), start, times, Adjoint(recompute=recompute))
     grad = torch.autograd.grad((z * case["sample_probe"]).sum(), start)[0]
     assert relative(grad, case["grad_z"]) < 1e-4
 
@@ -73,7 +74,7 @@ def test_gradient_through_the_whole_loop_equals_the_published_one(case, recomput
 def test_a_truncated_gradient_is_that_of_the_last_steps_and_changes_no_sample(case, recompute):
     times = sampler.time_grid(case.steps, case.shift)
     velocity, start = case.null(times), case["z"].requires_grad_()
-    z = sampler.integrate(sampler.euler, velocity, start, times, recompute, gradient_steps=2)
+    z = sampler.integrate(sampler.euler, velocity, start, times, Adjoint(2, recompute))
     assert torch.equal(z, sampler.integrate(sampler.euler, velocity, start, times))
     grad = torch.autograd.grad((z * case["sample_probe"]).sum(), start)[0]
     middle = case["z"]
@@ -96,7 +97,7 @@ def test_as_many_steps_are_computed_again_as_asked(recompute, again, gradient_st
         return z.sin()
 
     start = torch.ones(2, 1, 1, 1, requires_grad=True)
-    z = sampler.integrate(sampler.euler, velocity, start, times, recompute, gradient_steps)
+    z = sampler.integrate(sampler.euler, velocity, start, times, Adjoint(gradient_steps, recompute))
     forward = len(calls)
     torch.autograd.grad(z.sum(), start)
     first = len(times) - 1 - 4

@@ -29,10 +29,10 @@ def test_every_pixel_stands_on_whole_pixels_of_the_paper(make_run, tmp_path, sid
 
 def test_a_page_holds_a_bounded_number_and_says_what_it_leaves_out(make_run):
     one = read(make_run("one", samples=3), "one")
-    one.records = one.records * 30
+    one.rows = one.rows * 30
     assert left_out([one]) == "the figure leaves out 20 samples beyond the first 70 of a run"
     assert left_out([one, one]).endswith("152 samples beyond the first 14 of a run")
-    one.records = one.records[:1]
+    one.rows = one.rows[:1]
     assert left_out([one]) == "" and left_out([one] * 15).endswith("3 runs beyond the first 12")
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from equidiff_cli.request import build as configuration
+from equidiff_cli.request.build import light_prior, method_of, part, question_of, ready, sources
 from equidiff_cli.request.check import check
-from equidiff_cli.request.help import SHOWN, command_help
-from equidiff_cli.request.schema import configs, register
-from equidiff_cli.target.target import adopt
+from equidiff_cli.request.help import command_help, groups
+from equidiff_cli.request.schema import composed, configs
+from equidiff_cli.runs import reader
 
 GROUPS = sorted(folder.name for folder in configs().iterdir() if folder.is_dir() and folder.name != "hydra")
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((configs() / group).glob("*.yaml"))]
@@ -24,18 +24,6 @@ EXTRA = {  # what an option needs besides, to be built here
 }
 
 
-@pytest.fixture
-def composed(monkeypatch):
-    """Compose `run` with overrides."""
-    register()
-
-    def call(*overrides):
-        with initialize_config_dir(str(configs()), version_base="1.3"):
-            return compose("run", overrides=list(overrides))
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def target():
     from equidiff_cli.target.small import embedded
@@ -44,12 +32,12 @@ def target():
 
 
 def test_groups_are_those_of_the_help():
-    assert set(GROUPS) == set(SHOWN)
+    assert sorted(groups((configs() / "run.yaml").read_text())) == GROUPS
     assert len(OPTIONS) > 20
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_option_composes_and_its_part_is_built(composed, target, group, option, monkeypatch, tmp_path):
+def test_every_option_composes_and_its_part_is_built(target, group, option, monkeypatch, tmp_path):
     (tmp_path / "tests_objective.py").write_text(
         "def mean_colour(target, query):\n    return lambda x: x.mean((2, 3))\n"
         "import torch\nclass Linear(torch.nn.Module):\n    def forward(self, x):\n        return x.mean((2, 3))\n"
@@ -57,37 +45,40 @@ def test_every_option_composes_and_its_part_is_built(composed, target, group, op
     monkeypatch.syspath_prepend(tmp_path)
     config = composed(f"{group}={option}", *EXTRA.get((group, option), []))
     check(config)
-    points = config.target._target_ == "equidiff_cli.circles.build.target"
+    points = option == "circles"
     query = torch.rand(1, 2, 1, 1) if points else torch.rand(1, 3, 32, 32)
     if group in ("objective", "experiment"):
-        made = configuration.build(config, "target") if points else target
-        objective = configuration.build(config, "objective", made, query)
+        made = ready(part(config, "target"), query) if points else target
+        objective = part(config, "objective", made, query)
         values = objective(torch.rand(2, *query.shape[1:]))
         assert values.ndim == 2 and len(values) == 2
-        assert configuration.build(config, "distance")(values, values[0]).shape == (2,) or values.shape[1] == 1
-    elif group == "prior" and option not in ("auto", "embedded", "circles"):  # files: see test_published.py
-        assert config.prior._target_ == "equidiff_cli.prior.published.published"
-        sources = configuration.sources(config, "prior")
-        assert [source.key for source in sources] == ["prior.network", "prior.decoder", "prior.stats"]
-        assert all(source.repo or source.path for source in sources)
+        assert part(config, "distance")(values, values[0]).shape == (2,) or values.shape[1] == 1
     elif group == "prior":
-        prior = configuration.build(config, "prior", device=torch.device("cpu"), autocast=torch.float32)
-        picture = prior.decode(torch.zeros(1, *prior.latent_shape))
-        assert picture.shape[2:] == (config.prior.image_size, config.prior.image_size)
-        assert configuration.medium(config).channels == (2 if option == "circles" else 3)
-    elif (
-        group == "target" and config.target._target_ == "equidiff_cli.target.timm_models.timm_model"
-    ):  # files: test_imagenet.py
-        (source,) = configuration.sources(config, "target")
-        assert source.repo.startswith("timm/") and source.key == "target.weights"
-    elif group == "target" and option == "function":
-        assert adopt(configuration.build(config, "target"), query)(query).shape == (1, 3)
-    elif group == "target" and option == "efficientnet_lite0":
-        assert configuration.build(config, "target")(query).shape == (1, 1000)
+        light = light_prior(config)
+        assert light.medium.channels == (2 if points else 3) and light.steps == config.prior.steps
+        if light.sources():  # files: see test_published.py
+            assert [source.key for source in light.sources()] == ["prior.network", "prior.decoder", "prior.stats"]
+            assert all(source.repo or source.path for source in light.sources())
+        else:
+            prior = light.build(device=torch.device("cpu"), autocast=torch.float32)
+            picture = prior.decode(torch.zeros(1, *prior.latent_shape))
+            assert picture.shape[2:] == (light.image_size, light.image_size)
     elif group == "target":
-        assert configuration.build(config, "target")(query).shape == (1, 2 if points else 10)
+        light = part(config, "target")
+        if sources(light):  # files: see test_imagenet.py
+            (source,) = sources(light)
+            assert source.repo.startswith("timm/") and source.key == "target.weights"
+        else:
+            classes = {"function": 3, "efficientnet_lite0": 1000, "circles": 2}.get(option, 10)
+            assert ready(light, query)(query).shape == (1, classes)
+    elif group == "question":
+        assert question_of(config, target, query, part(config, "distance"), part(config, "filter"))(query)[0].shape == (
+            1,
+        )
+    elif group == "method":
+        assert callable(method_of(config))
     elif group != "budget":
-        configuration.build(config, group)
+        part(config, group)
 
 
 @pytest.mark.parametrize("file", sorted(configs().rglob("*.yaml")), ids=lambda f: f"{f.parent.name}/{f.stem}")
@@ -111,8 +102,8 @@ def test_help_names_every_group_option_and_key():
             assert re.search(rf"^    {key}=", text, flags=re.M), key
 
 
-def test_flat_has_dotted_keys(composed):
-    flat = configuration.flat(composed("filter.cutoff=0.25"))
+def test_flat_has_dotted_keys():
+    flat = reader.flat(OmegaConf.to_container(composed("filter.cutoff=0.25"), resolve=True))
     assert flat["filter.cutoff"] == 0.25 and flat["budget.steps"] > 0 and "hydra.run.dir" not in flat
 
 

@@ -1,16 +1,19 @@
 """What is said of a configuration that cannot be composed: one line with the key, the value and what is accepted."""
 
+from dataclasses import fields
+
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from equidiff_cli.checks import choices
 from equidiff_cli.request import auto
 from equidiff_cli.request import build as configuration
 from equidiff_cli.request.check import check
 from equidiff_cli.request.messages import explain
-from equidiff_cli.request.schema import configs, register
+from equidiff_cli.request.schema import RunConfig, configs, register
 
 OWN = {  # files of a user's own
     "experiment/open.yaml": "filter: [\n",
@@ -22,9 +25,10 @@ OWN = {  # files of a user's own
     "experiment/bare.yaml": "samples: 3\n",
     "experiment/unfinished.yaml": "# @package _global_\nbatch: ${\n",
     "experiment/list.yaml": "- samples\n",
-    "experiment/number.yaml": "3\n",
     "filter/tab.yaml": "_target_: a.b\n\tcutoff: 0.5\n",
 }
+GROUPS = ", ".join(sorted(folder.name for folder in configs().iterdir() if folder.is_dir()))
+KEYS = sorted(field.name for field in fields(RunConfig))
 WRONG = {
     "budget.step=5": "budget.step: no such key; use one of budget.steps, budget.threshold",
     "hydra.run.dri=x": "hydra.run.dri: no such key; use one of hydra.run.dir",
@@ -36,8 +40,7 @@ WRONG = {
     " prior=local",
     "prior.architecture.depth=3": "prior.architecture: the chosen option of prior has no such key, only prior=local",
     "+samples=3": "+samples: there is such a key; give samples=... without +",
-    "prior/choice=embedded": "prior/choice: no such group; use one of budget, distance, experiment, filter, hydra,"
-    " objective, optimizer, prior, target",
+    "prior/choice=embedded": "prior/choice: no such group; use one of " + GROUPS,
     "samples=2,4": "samples=2,4: several values; -m sweeps over them, samples=[2,4] gives a list, 'samples=\"2,4\"' one"
     " text",
     "query=été.png": "query=été.png: not understood; values with é in them must be quoted twice, such as"
@@ -54,22 +57,17 @@ WRONG = {
     "tf32=maybe": "tf32=maybe: must be true or false",
     "optimizer=null": "optimizer=null: use one of adam, sgd, shampoo",
     "optimizer=3": "optimizer=3: use one of adam, sgd, shampoo",
-    "experiment=unfinished": "conf/experiment/unfinished.yaml: no viable alternative at input '${'",
-    "experiment=latin": "conf/experiment/latin.yaml: 'utf-8' codec can't decode byte 0xe9 in position 28: invalid"
-    " continuation byte",
+    "experiment=unfinished": "batch: no viable alternative at input '${'",
     "hydra/job_logging=null": "hydra/job_logging=null: use one of console, stderr",
     "=3": "=3: no key; give key=value",
-    "~budget.steps": "~budget.steps: Budget (DictConfig) does not support deletion",
-    "experiment=key": "experiment=key: sampels: no such key; the nearest of 19 names are samples, null_samples,"
-    " compile, distance, precision, seed",
+    "~budget.steps": "budget.steps: Budget (DictConfig) does not support deletion",
+    "experiment=key": "experiment=key: sampels: no such key; " + choices("sampels", KEYS),
     "experiment=inner": "experiment=inner: budget.step: no such key; use one of budget.steps, budget.threshold",
     "experiment=value": "experiment=value: samples=many: must be a whole number",
     "experiment=option": "filter=gauss: use one of butterworth, gaussian, ideal, none, tab",
-    "experiment=group": "experiment=group: filtre: no such group; use one of budget, distance, experiment, filter,"
-    " hydra, objective, optimizer, prior, target",
+    "experiment=group": "experiment=group: filtre: no such group; use one of " + GROUPS,
     "experiment=bare": "experiment=bare: must hold keys, and begin with the line # @package _global_",
     "experiment=list": "experiment=list: must hold keys, and begin with the line # @package _global_",
-    "experiment=number": "conf/experiment/number.yaml: Invalid loaded object type: int",
     "experiment=open": "conf/experiment/open.yaml, line 2: not understood as YAML: expected the node content, but found"
     " '<stream end>'",
     "filter=tab": "conf/filter/tab.yaml, line 2: not understood as YAML: found character '\\t' that cannot start any"
@@ -78,7 +76,7 @@ WRONG = {
 WRONG_EVALUATION = {
     "jpeg=90": "jpeg=90: must be a list such as [1,2]",
     "tolerances=0.1": "tolerances=0.1: must be a list such as [1,2]",
-    "output=[a]": "output=[a]: must be of its type",
+    "output=[a]": "output=['a']: must be text",
 }
 
 
@@ -89,7 +87,6 @@ def own(tmp_path, monkeypatch):
         file = tmp_path / "conf" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    (tmp_path / "conf/experiment/latin.yaml").write_bytes('# @package _global_\nquery: "été"\n'.encode("latin-1"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(auto.VARIABLE, "embedded")
     register()
@@ -124,7 +121,7 @@ def test_the_value_that_counts_is_the_last_one(own):
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
-        ("+foo=1", r"^foo: no such key; none of 19 names is near"),
+        ("+foo=1", r"^foo: no such key; none of \d+ names is near"),
         ("+budget.step=2", r"^budget.step: no such key; use one of budget.steps, budget.threshold$"),
         ("~samples", r"^samples: has no default, give a value \(samples=\.\.\.\)$"),
         ("samples=${nope}", r"^samples: Interpolation key 'nope' not found$"),
@@ -136,15 +133,6 @@ def test_what_composes_but_leaves_a_key_too_many_or_too_few(word, expected):
         config = compose("run", overrides=[word])
     with pytest.raises(ValueError, match=expected):
         check(config)
-
-
-@pytest.mark.parametrize("flag", [["--config-dir", "conf"], ["--config-dir=conf"], ["-cd", "conf"], ["-cd=conf"]])
-def test_a_file_from_a_folder_that_a_flag_names(own, flag):
-    said_of = explain(ValueError("odd"), configs(), ["filter=ideal", *flag, "experiment=latin"])
-    assert said_of == "conf/experiment/latin.yaml: odd"
-    assert explain(ValueError("odd"), configs(), [*flag, "experiment=key"]) == "odd"  # that file can be read
-    both = explain(ValueError("odd"), configs(), [*flag, "filter=tab", "experiment=latin"])
-    assert both == "conf/filter/tab.yaml: odd", "the first of two, of whatever kind"
 
 
 def test_in_a_sweep_the_one_value_that_is_wrong_is_named(own):

@@ -1,21 +1,28 @@
 """The output directory: what a refused request leaves of it, and what is recorded in it."""
 
 import errno
+import io
 import signal
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from equidiff_cli import cli
 from equidiff_cli.commands import run
-from equidiff_cli.errors import Failed, WrongRequest
+from equidiff_cli.errors import Failed, Terminated, WrongRequest
+from equidiff_cli.request.launch import Job
+from equidiff_cli.shipped import QUERIES
 
 QUICK = ("samples=1", "budget.steps=2", "prior.steps=1", "null_samples=4")
 
 
 def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def job(directory, sweep=None):
+    return Job(config=None, directory=directory, sweep=sweep, words=[], note=None)
 
 
 @pytest.mark.parametrize("kept", ["samples/mine.txt", "run.log", ".hydra/config.yaml", "query.png"])
@@ -35,37 +42,37 @@ def test_a_refused_request_leaves_no_directory_behind_but_the_current_one(equidi
 
 
 def test_a_process_that_comes_second_leaves_the_first_ones_directory(tmp_path, monkeypatch):
-    def other_process(config, directory):
+    def other_process(config, directory, words):
         (directory / ".state").mkdir()  # while this one was still loading
         (directory / "run.log").write_text("theirs")
         raise ValueError("another process is working in this directory")
 
     monkeypatch.setattr(run, "prepare", other_process)
     with pytest.raises(WrongRequest, match="another process"):
-        cli.run_one("run", None, tmp_path, sweep=False)
+        cli.do("run", job(tmp_path), [])
     assert {path.name for path in tmp_path.iterdir()} == {".state", "run.log"}
 
 
 def test_a_disk_that_is_full_when_the_record_is_written_is_no_wrong_request(tmp_path, monkeypatch):
-    def full(place, config):
+    def full(record):
         raise OSError(errno.ENOSPC, "No space left on device", "config.yaml")
 
-    monkeypatch.setattr(run, "prepare", lambda config, directory: pytest.fail)
-    monkeypatch.setattr("equidiff_cli.request.record.Place.record", full)
+    monkeypatch.setattr(run, "prepare", lambda config, directory, words: pytest.fail)
+    monkeypatch.setattr("equidiff_cli.request.record.Record.write", full)
     with pytest.raises(Failed, match=r"^config\.yaml: No space left on device"):
-        cli.run_one("run", None, tmp_path, sweep=False)
+        cli.do("run", job(tmp_path), [])
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, cli.Terminated])
-@pytest.mark.parametrize("sweep", [True, False])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated])
+@pytest.mark.parametrize("sweep", ["day", None])
 def test_a_run_that_is_stopped_while_it_loads_leaves_nothing(tmp_path, monkeypatch, stop, sweep):
-    def stopped(config, directory):
+    def stopped(config, directory, words):
         raise stop
 
     monkeypatch.setattr(run, "prepare", stopped)
     (tmp_path / "day/run").mkdir(parents=True)
     with pytest.raises(stop):
-        cli.run_one("run", None, tmp_path / "day/run", sweep=sweep)
+        cli.do("run", job(tmp_path / "day/run", sweep), [])
     assert not (tmp_path / "day").exists()
 
 
@@ -133,7 +140,9 @@ def test_a_stopped_sweep_says_how_it_goes_on(equidiff, stopped, tmp_path):
     assert done.returncode == 0 and done.stdout.splitlines() == ["sweep/0", "sweep/1"], done.stderr
 
 
-def test_a_piped_query_is_there_for_every_job(equidiff, tmp_path):
-    picture = (Path(cli.__file__).parent / "queries/cat.png").read_bytes()
-    done = equidiff("run", "-m", *QUICK, "query=-", "seed=1,2", input=picture, text=False)
+def test_a_piped_query_is_there_for_every_job(equidiff, monkeypatch):
+    """Standard input can be read once alone; a process of its own reads it in `tests/test_cli.py`."""
+    piped = io.BytesIO((QUERIES / "cat.png").read_bytes())
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=piped))
+    done = equidiff("run", "-m", *QUICK, "query=-", "seed=1,2")
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, done.stderr

@@ -41,7 +41,7 @@ def test_errors_of_other_distances_are_in_units_of_the_objective(make_run):
 def test_the_evaluation_has_the_last_word_on_errors(make_run, evaluated):
     path = evaluated(make_run("run"), per_sample=[{"index": 1, "error_spreads": 0.75}])
     run = read(path, "run")
-    assert error(run, run.records[1]) == (0.75, "null spreads")
+    assert error(run, run.rows[1]) == (0.75, "null spreads")
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -10,14 +10,14 @@ import signal
 import pytest
 import torch
 from helpers import kills
-from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from equidiff_cli.commands.run import prepare
 from equidiff_cli.engine.plan import Plan
 from equidiff_cli.errors import Exhausted, Interrupted
+from equidiff_cli.methods.events import Finished, Step
 from equidiff_cli.prior.prior import Prior
-from equidiff_cli.request.schema import configs, register
+from equidiff_cli.request.schema import composed
 from equidiff_cli.runs import state, writer
 
 SHORT = (
@@ -38,10 +38,7 @@ def one_thread():
 
 def run(directory, *overrides):
     """The run command in this process, without what surrounds it."""
-    register()
-    with initialize_config_dir(str(configs()), version_base="1.3"):
-        config = compose("run", overrides=[*SHORT, *overrides])
-    prepare(config, directory)()
+    prepare(composed(*SHORT, *overrides), directory)()
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +100,11 @@ def test_a_run_goes_on_after(stop, expected, monkeypatch, tmp_path):
 def test_memory_that_runs_out_once_is_recorded_and_changes_no_file(expected, monkeypatch, tmp_path):
     flow, calls = Prior.flow, []
 
-    def once(self, z):
+    def once(self, z, *adjoint):
         calls.append(len(z))
         if len(calls) == 5:
             no_memory()
-        return flow(self, z)
+        return flow(self, z, *adjoint)
 
     monkeypatch.setattr(Prior, "flow", once)
     run(tmp_path / "run", "checkpoint=none")
@@ -123,7 +120,7 @@ def test_what_was_settled_is_kept_when_a_run_goes_on(monkeypatch, tmp_path):
         with pytest.raises(Exhausted):
             run(tmp_path / "run", "batch=auto", "checkpoint=auto")
     gc.collect()
-    monkeypatch.setattr("equidiff_cli.commands.run.settle", None)
+    monkeypatch.setattr("equidiff_cli.runs.state.settled", None)
     run(tmp_path / "run", "batch=auto", "checkpoint=auto")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["memory"].startswith("batch=3, 0 of 1")
@@ -147,13 +144,13 @@ def test_a_run_goes_on_with_more_at_once_than_it_began_with(monkeypatch, tmp_pat
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "run", "batch=1", "samples=4")
     gc.collect()
-    monkeypatch.setattr(Prior, "flow", lambda self, z: sizes.append(len(z)) or flow(self, z))
+    monkeypatch.setattr(Prior, "flow", lambda self, z, *adjoint: sizes.append(len(z)) or flow(self, z, *adjoint))
     run(tmp_path / "run", "batch=3", "samples=4")
     assert max(sizes) == 3
 
 
 def test_a_signal_while_the_last_files_are_written_loses_nothing(expected, monkeypatch, tmp_path):
-    monkeypatch.setattr(writer.RunDir, "save_image", at_call(0, writer.RunDir.save_image, terminate))
+    monkeypatch.setattr(writer.RunDir, "save_grid", at_call(0, writer.RunDir.save_grid, terminate))
     with pytest.raises(Interrupted):
         run(tmp_path / "run")
     assert kills.contents(tmp_path / "run") == expected
@@ -189,7 +186,7 @@ class Clock:
 
 
 class Part:
-    """What `Persistence` needs of the slots and of the memory."""
+    """What `State` needs of the slots and of the memory."""
 
     def __init__(self, plan):
         self.plan = plan
@@ -198,14 +195,21 @@ class Part:
         return {}, {}
 
 
+def stepped(saver, left=False):
+    """One step, in which a sample left or not."""
+    if left:
+        saver.take(Finished(0, "budget", 1, 1, 0.0, {}))
+    saver.take(Step([], [], [], [], [], [], []))
+
+
 @pytest.mark.parametrize("cost", [0.001, 0.05, 0.5])
 @pytest.mark.parametrize("every", [1, 7, 1000])
 def test_saving_takes_at_most_two_percent_of_the_time(monkeypatch, cost, every):
     clock, part = Clock(monkeypatch, cost), Part(Plan(1, 1, 1))
-    saver = state.Persistence(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
     for step in range(1, 2000):
         clock.now += 0.3
-        saver.stepped(left={step} if step % every == 0 else set())
+        stepped(saver, left=step % every == 0)
     gaps = [b - a for a, b in zip(clock.saves, clock.saves[1:], strict=False)]
     assert cost * len(gaps) <= 0.02 * sum(gaps) and max(gaps) < max(10, 50 * cost) + cost + 0.7
     if every == 1 and cost == 0.001:
@@ -214,21 +218,21 @@ def test_saving_takes_at_most_two_percent_of_the_time(monkeypatch, cost, every):
 
 def test_a_new_plan_is_saved_at_once(monkeypatch):
     clock, part = Clock(monkeypatch, 0.001), Part(Plan(4, 1, 0))
-    saver = state.Persistence(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
     clock.now += 1
-    saver.stepped(left=set())
+    stepped(saver)
     assert len(clock.saves) == 1
     part.plan = part.plan.lighter()
-    saver.stepped(left=set())
+    stepped(saver)
     assert len(clock.saves) == 2
 
 
 def test_a_save_that_had_to_wait_is_not_forgotten(monkeypatch):
     clock, part = Clock(monkeypatch, 0.01), Part(Plan(1, 1, 1))
-    saver = state.Persistence(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
     clock.now += 0.3
-    saver.stepped(left={0})  # too soon after the first one
+    stepped(saver, left=True)  # too soon after the first one
     assert len(clock.saves) == 1
     clock.now += 0.3
-    saver.stepped(left=set())
+    stepped(saver)
     assert len(clock.saves) == 2

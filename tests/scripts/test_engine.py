@@ -38,16 +38,16 @@ def test_a_static_batch_goes_on_until_its_slowest_member_is_there(monkeypatch, m
     """Members reach the threshold at the given evaluation, once; the budget is five evaluations."""
     calls = []
 
-    def evaluate(prior, invariance, z0, *_):
+    def evaluate(prior, question, z0, *_):
         calls.append(len(z0))
         loss = torch.tensor([0.0 if len(calls) == member else 1.0 for member in members])
         return {"loss": loss}, torch.zeros_like(z0), None
 
-    monkeypatch.setattr("evaluate", evaluate)
+    monkeypatch.setattr(engine, "evaluate", evaluate)
     bench = SimpleNamespace(
         prior=SimpleNamespace(noise=lambda seed: torch.zeros(1, 1, 1)),
         optimizer=SimpleNamespace(init=lambda z: {}, step=lambda z, grad, state: (z, state)),
-        invariance=None,
+        question=None,
         device=CPU,
         budget=dict(steps=5, threshold=0.5),
     )

@@ -12,22 +12,14 @@ from torch.nn.functional import softplus
 
 from equidiff_cli.prior import embedded
 from equidiff_cli.shipped import WEIGHTS
-from equidiff_cli.target import target
-
-
-@pytest.fixture(scope="module")
-def critics(script):
-    return script("train.critics")
-
-
-@pytest.fixture(scope="module")
-def finetune(script):
-    return script("train.finetune")
+from equidiff_cli.target import small
+from scripts.shared import quality
+from scripts.train import critics, finetune
 
 
 @pytest.fixture(scope="module")
 def classifier():
-    return target.embedded("smallresnet")
+    return small.embedded("smallresnet")
 
 
 def uniform(*shape, seed=0):
@@ -38,7 +30,7 @@ def drawing(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def linear_critic(critics, channels):
+def linear_critic(channels):
     """A critic whose body does nothing, and which does not look at the spread."""
     torch.manual_seed(0)
     critic = critics.Critic(torch.nn.Identity(), channels, uniform(50, channels, 4, 4) * 3 + 1)
@@ -47,7 +39,7 @@ def linear_critic(critics, channels):
     return critic
 
 
-def test_views_are_the_pictures_and_what_smallresnet_sees_at_four_depths(critics, classifier):
+def test_views_are_the_pictures_and_what_smallresnet_sees_at_four_depths(classifier):
     pictures = uniform(3, 3, 32, 32)
     unchanged, first, *others = critics.views(classifier, pictures, drawing())
     assert unchanged is pictures
@@ -58,7 +50,7 @@ def test_views_are_the_pictures_and_what_smallresnet_sees_at_four_depths(critics
     assert [view.shape[1] for view in (first, *others)] == [channels for channels, _ in critics.LAYERS]
 
 
-def test_smallresnet_sees_each_picture_moved_a_little_with_mirrored_edges_and_some_grain(critics, monkeypatch):
+def test_smallresnet_sees_each_picture_moved_a_little_with_mirrored_edges_and_some_grain(monkeypatch):
     pictures = uniform(200, 3, 32, 32)
     padded = torch.nn.functional.pad(pictures, (critics.SHIFT,) * 4, mode="reflect")
     moved = 2 * critics.SHIFT + 1
@@ -74,14 +66,14 @@ def test_smallresnet_sees_each_picture_moved_a_little_with_mirrored_edges_and_so
     )
 
 
-def test_what_a_critic_gets_is_normalised_by_real_views(critics):
+def test_what_a_critic_gets_is_normalised_by_real_views():
     real = uniform(50, 4, 4, 4) * 3 + 1
-    x = linear_critic(critics, 4).normalise(real)
+    x = linear_critic(4).normalise(real)
     torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-5)
     torch.testing.assert_close(x.std((0, 2, 3)), torch.ones(4))
 
 
-def test_a_critic_judges_every_place_and_sees_how_much_the_samples_of_a_group_differ(critics, classifier):
+def test_a_critic_judges_every_place_and_sees_how_much_the_samples_of_a_group_differ(classifier):
     judges = critics.critics(critics.views(classifier, uniform(8, 3, 32, 32), drawing()))
     x = critics.views(classifier, uniform(16, 3, 32, 32, seed=1), drawing())
     x = [torch.cat([view[:8], view[:1].expand(8, -1, -1, -1)]) for view in x]  # the second group is all the same
@@ -94,13 +86,13 @@ def test_a_critic_judges_every_place_and_sees_how_much_the_samples_of_a_group_di
     assert judges[0](judges[0].normalise(x[0][:3])).shape == (3, 1, 8, 8), "fewer than a group"
 
 
-def test_doubt_is_that_of_a_logistic_comparison(critics):
+def test_doubt_is_that_of_a_logistic_comparison():
     better, worse = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, -2.0]])
     assert critics.doubt(better, worse).item() == pytest.approx((math.log(2) + math.log(1 + math.exp(-5))) / 2)
 
 
-def test_restlessness_is_the_squared_norm_of_the_gradient(critics):
-    critic = linear_critic(critics, 4)
+def test_restlessness_is_the_squared_norm_of_the_gradient():
+    critic = linear_critic(4)
     x = uniform(4000, 4, 2, 2).requires_grad_()
     verdict = critic(x)
     (slope,) = torch.autograd.grad(verdict.mean((1, 2, 3)).sum(), x, retain_graph=True)
@@ -108,8 +100,8 @@ def test_restlessness_is_the_squared_norm_of_the_gradient(critics):
     assert found == pytest.approx(slope[0].square().sum().item(), rel=0.1)
 
 
-def test_the_losses_of_prior_and_critics(critics):
-    judges = torch.nn.ModuleList([linear_critic(critics, 4), linear_critic(critics, 2)])
+def test_the_losses_of_prior_and_critics():
+    judges = torch.nn.ModuleList([linear_critic(4), linear_critic(2)])
     real = [uniform(8, c, 4, 4, seed=c) + 1 for c in (4, 2)]
     samples = [uniform(8, c, 4, 4, seed=c + 10).requires_grad_() for c in (4, 2)]
     verdicts = [[judge(judge.normalise(x)) for judge, x in zip(judges, both, strict=True)] for both in (real, samples)]
@@ -134,7 +126,7 @@ def test_the_losses_of_prior_and_critics(critics):
     assert fair.item() == pytest.approx(loss.item() + rest, rel=1e-5)
 
 
-def test_critics_learn_what_is_real_and_a_picture_can_learn_to_pass(critics, classifier):
+def test_critics_learn_what_is_real_and_a_picture_can_learn_to_pass(classifier):
     """All of it in small: real pictures are smooth, samples are noise that may change."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
@@ -169,7 +161,7 @@ def test_critics_learn_what_is_real_and_a_picture_can_learn_to_pass(critics, cla
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_the_last_samples_are_remembered(critics):
+def test_the_last_samples_are_remembered():
     remembered = critics.Remembered(3, 2)
     generator = torch.Generator().manual_seed(0)
     values = torch.arange(8.0)[:, None, None, None].expand(-1, 3, 32, 32)
@@ -178,14 +170,14 @@ def test_the_last_samples_are_remembered(critics):
         assert set(remembered.draw(100, step, generator)[:, 0, 0, 0].tolist()) == kept
 
 
-def test_the_rate_waits_rises_and_falls(finetune):
+def test_the_rate_waits_rises_and_falls():
     args = SimpleNamespace(lr=2.0, warm=5, steps=40, decay=20)
     assert [finetune.rate(step, args) for step in (0, 4, 5, 9, 14, 20, 30, 39)] == pytest.approx(
         [0.0, 0.0, 0.2, 1.0, 2.0, 2.0, 1.0, 0.1]
     )
 
 
-def test_real_pictures_are_drawn_from_all_and_half_are_mirrored(finetune):
+def test_real_pictures_are_drawn_from_all_and_half_are_mirrored():
     images = torch.arange(4, dtype=torch.uint8)[:, None, None, None] * 10 + torch.arange(2, dtype=torch.uint8)
     found = finetune.drawn(images, 400, torch.Generator().manual_seed(0))[:, 0, 0]
     assert found.dtype == torch.uint8 and set(map(tuple, found.tolist())) == {
@@ -195,7 +187,7 @@ def test_real_pictures_are_drawn_from_all_and_half_are_mirrored(finetune):
 
 
 @pytest.fixture(scope="module")
-def tune(finetune, tmp_path_factory):
+def tune(tmp_path_factory):
     """Run the script on 20 pictures with the shipped weights; returns what it wrote."""
     folder = tmp_path_factory.mktemp("finetune")
     images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -225,7 +217,7 @@ def test_the_embeddings_and_the_statistics_stay_as_they_are(tune):
     assert changed == {"x_embedder", "blocks", "final_layer"}
 
 
-def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_weights(finetune, tune, monkeypatch):
+def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_weights(tune, monkeypatch):
     options = ["--steps", "5", "--lr", "1e-3"]
     whole = tune("whole", *options)
     started, rate = [], finetune.rate
@@ -246,16 +238,15 @@ def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_weights(finetune, tu
 
 
 def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver_asked_for(
-    finetune, critics, tune, monkeypatch, classifier
+    tune, monkeypatch, classifier
 ):
     judged, detection = [], finetune.detection
     monkeypatch.setattr(finetune, "autocast", lambda _: nullcontext())
     monkeypatch.setattr(finetune, "detection", lambda judges, *views: judged.append(views) or detection(judges, *views))
     tune("judged", "--steps", "1", "--seed", "5", "--turns", "3", "prior.solver=euler", "prior.steps=3")
     (real, samples, *_), *later = judged
-    prior = embedded.embedded(
-        image_size=32, solver="euler", steps=3, shift=1.0, device=torch.device("cpu"), autocast=torch.float32
-    )
+    light = embedded.Embedded(image_size=32, solver="euler", steps=3, shift=1.0)
+    prior = light.build(device=torch.device("cpu"), autocast=torch.float32)
     with torch.no_grad():
         generator = drawing(5)
         critics.disturbed(finetune.drawn(tune.images, 20, generator).float(), generator)  # for what is normal
@@ -270,7 +261,7 @@ def test_critics_see_real_pictures_through_the_decoder_and_samples_of_the_solver
     assert all(tuple(picture.flatten().tolist()) in ours for _, former, *_ in later for picture in former[0])
 
 
-def test_watching_writes_the_weights_so_far_and_tells_how_far_their_samples_are(tune, script, capsys):
+def test_watching_writes_the_weights_so_far_and_tells_how_far_their_samples_are(tune, capsys):
     final = tune("watched", "--steps", "4", "--lr", "1e-3", "--watch", "2", "--watched", "6")
     file = tune.folder / "watched-2.safetensors"
     so_far = load_file(file)
@@ -281,14 +272,14 @@ def test_watching_writes_the_weights_so_far_and_tells_how_far_their_samples_are(
     prior = embedded.small(file, WEIGHTS / "autoencoder.safetensors", device="cpu", **solver)
     noise = torch.randn(6, *prior.latent_shape, generator=drawing())
     pictures = (prior.sample(noise, 6) * 255).round().byte()
-    quality, seen_by = script("shared.quality"), target.embedded("smallconv")
+    seen_by = small.embedded("smallconv")
     wanted = quality.distance(seen_by, pictures, quality.features(seen_by, tune.images))
     assert told == pytest.approx(wanted, rel=0.02), "the file holds half precision"
     unwatched = tune("unwatched", "--steps", "4", "--lr", "1e-3")
     assert all(torch.equal(unwatched[name], final[name]) for name in final), "looking changes nothing"
 
 
-def test_what_was_stopped_while_watching_is_watched_when_the_training_goes_on(finetune, tune, monkeypatch, capsys):
+def test_what_was_stopped_while_watching_is_watched_when_the_training_goes_on(tune, monkeypatch, capsys):
     options, see = ["--steps", "2", "--lr", "1e-3", "--watch", "2", "--watched", "6"], finetune.features_of_samples
 
     def stops(*_):

@@ -1,67 +1,159 @@
-"""What a section says when there are too few samples, no null, or nothing to say."""
+"""A section of toy metrics, each a function of a set: value, what chance gives, interval, and why one is missing."""
+
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from equidiff_cli.study.findings import Section
+from equidiff_cli.metrics.interval import wilson
+from equidiff_cli.study.findings import Section, line
+from equidiff_cli.study.metric import MEAN, MEDIAN, SHARE, apart, as_many, groups, groups_or_all, metric
+from equidiff_cli.study.sets import Set
 
-WORDS = dict(unit="m", about="a length", source="a ruler")
+ABOUT = {"unit": "m", "about": "a length", "source": "a ruler"}
+WORDS = {
+    "metrics": {
+        "length": {"title": "its length", "better": "lower", **ABOUT},
+        "longer": {"name": "longer_{than:g}", "title": "longer than {than:g} {what}", **ABOUT},
+        "strange": {"title": "a strange one", "undefined": "there is none", "null_reason": "cannot be", **ABOUT},
+    },
+    "absent": {"other": {"name": "of_{who}", "title": "of {who}", **ABOUT}},
+    "columns": {"length": {"name": "length_{what}", "title": "length", "unit": "m", "about": "a length"}},
+    "curves": {
+        "growth": {
+            "title": "growth",
+            "about": "how it grows",
+            "x": {"title": "time", "unit": "s", "scale": "linear"},
+            "y": {"title": "length", "unit": "m", "scale": "log"},
+        }
+    },
+}
 
 
-def metric(samples=4, value=lambda: 1.5, **more):
-    section = Section("space", samples)
-    section.metric("length", "its length", value, **WORDS, **more)
+def case(count=4, most=10):
+    """Pictures of one number each: 1 to `count`, unguided 10, 20, 30, ..."""
+    toy = SimpleNamespace(options=SimpleNamespace(seed=0), half=min(count, most // 2))
+    toy.samples = Set(toy, torch.arange(1.0, count + 1))
+    toy.unguided = Set(toy, 10 * torch.arange(1.0, most + 1))
+    return toy
+
+
+def found(one, count=4, **more):
+    section = Section("space", case(count), WORDS, {"what": "metres"})
+    section.add(one, **more)
     (found,) = section.metrics
     return found
 
 
+def named(name, function, **options):
+    """A metric of the words of `name`."""
+    function.__name__ = name
+    return metric(function, **options)
+
+
 def test_a_metric_says_what_it_is():
-    found = metric(null=lambda: 2.0, better="lower", interval=lambda: (1.0, 2.0, "a guess"))
-    assert found == {
+    assert found(named("length", lambda set: set.pictures.max())) == {
         "section": "space",
         "name": "length",
         "title": "its length",
-        "value": 1.5,
+        "value": 4.0,
         "reason": None,
-        "null": 2.0,
+        "null": 100.0,
         "null_reason": None,
-        "low": 1.0,
-        "high": 2.0,
-        "interval": "a guess",
         "samples": 4,
         "needs": 1,
         "better": "lower",
-        **WORDS,
+        **ABOUT,
     }
 
 
+def test_parameters_reach_the_function_and_the_words():
+    @metric
+    def longer(set, than):
+        return (set.pictures - than).max()
+
+    one = found(longer, than=0.5)
+    assert (one["name"], one["title"], one["value"]) == ("longer_0.5", "longer than 0.5 metres", 3.5)
+
+
+def test_one_number_a_picture_gets_a_statistic_and_its_interval():
+    one = found(named("length", lambda set: set.pictures, over=MEDIAN))
+    assert (one["value"], one["null"]) == (2.5, 55.0) and 1 <= one["low"] <= 2.5 <= one["high"] <= 4
+    assert found(named("length", lambda set: set.pictures, over=MEAN))["interval"] == "95 % bootstrap over samples"
+    one = found(named("length", lambda set: set.pictures > 3, over=SHARE))
+    assert (one["value"], one["null"], one["low"], one["high"]) == (0.25, 1.0, *wilson(1, 4))
+    too_few = found(named("length", lambda set: set.pictures, over=MEDIAN), count=3)
+    assert too_few["value"] == 2 and "low" not in too_few
+
+
+@pytest.mark.parametrize(
+    ("null", "count", "expected"),
+    [
+        (as_many, 4, 25),  # 10 to 40
+        (apart, 4, 25),
+        (apart, 8, 30),  # at most half: 10 to 50
+        (groups, 4, 45),  # 10 to 40 and 50 to 80
+        (groups, 11, None),
+        (groups_or_all, 11, 55),
+        (None, 4, None),
+    ],
+)
+def test_chance_is_measured_on_as_many(null, count, expected):
+    for function in (lambda set: set.pictures.mean(), lambda set: set.pictures.mean().item()):
+        assert found(named("length", function, null=null), count)["null"] == expected
+
+
+def test_no_more_than_eight_groups():
+    parts = groups(case(1, most=20).unguided, 1)
+    assert [part.pictures.item() for part in parts] == [10 * i for i in range(1, 9)]
+
+
 def test_below_the_number_it_needs_nothing_is_computed():
-    found = metric(samples=1, needs=8, value=pytest.fail, null=pytest.fail, interval=pytest.fail)
-    assert found["value"] is None and found["reason"] == "needs 8 samples, there is 1" and "low" not in found
-    assert found["null"] is None and found["null_reason"] == found["reason"]
+    one = found(named("length", pytest.fail, needs=8), count=1)
+    assert one["value"] is None and one["reason"] == "needs 8 samples, there is 1" and "low" not in one
+    assert one["null"] is None and one["null_reason"] == one["reason"] and one["needs"] == 8
 
 
 def test_a_reason_comes_before_everything():
-    found = metric(reason="no such thing", value=pytest.fail, null=pytest.fail)
-    assert found["value"] is None and found["reason"] == "no such thing"
+    one = found(named("strange", pytest.fail, on=lambda case: case.unguided), reason="no such thing")
+    assert (one["value"], one["reason"], one["samples"], one["null_reason"]) == (None, "no such thing", 4, "cannot be")
 
 
-def test_every_missing_number_has_a_reason():
-    for nothing in (None, float("nan"), float("inf")):
-        found = metric(value=lambda nothing=nothing: nothing)
-        assert found["value"] is None and found["reason"]
-        found = metric(null=lambda nothing=nothing: nothing)
-        assert found["null"] is None and found["null_reason"]
-    assert metric(null_reason="cannot be")["null_reason"] == "cannot be"
-    assert metric(null=lambda: None)["null_reason"] and metric()["null_reason"]
+@pytest.mark.parametrize("nothing", [None, float("nan"), float("inf"), torch.tensor(float("nan"))])
+def test_every_missing_number_has_a_reason(nothing):
+    one = found(named("length", lambda set: nothing))
+    assert one["value"] is None and one["reason"] == "is not defined for these samples" == one["null_reason"]
+    assert found(named("strange", lambda set: nothing))["reason"] == "there is none"
+    for_samples = named("length", lambda set: 1.0 if len(set) == 4 else nothing)
+    one = found(for_samples)
+    assert (one["value"], one["null"], one["null_reason"]) == (1.0, None, "is not defined for unguided samples")
+    assert found(named("strange", for_samples.function))["null_reason"] == "cannot be"
 
 
-def test_too_few_samples_for_an_interval():
-    found = metric(interval=lambda: None)
-    assert found["value"] == 1.5 and "low" not in found
+def test_a_metric_may_be_of_another_set():
+    one = found(named("length", lambda set: len(set), on=lambda case: case.unguided[:3], null=None))
+    assert one["value"] == one["samples"] == 3
+
+
+def test_what_is_not_there_is_said():
+    section = Section("space", case(), WORDS)
+    section.absent("other", "nobody came", who="them")
+    (one,) = section.metrics
+    assert (one["name"], one["value"], one["reason"], one["samples"]) == ("of_them", None, "nobody came", 4)
 
 
 def test_columns_have_an_entry_a_sample():
-    section = Section("space", 2)
-    section.column("length", "length", (1.0, 2.0), unit="m", about="a length")
-    assert section.values == {"length": [1.0, 2.0]}
-    assert section.columns == {"length": {"title": "length", "unit": "m", "about": "a length"}}
+    section = Section("space", case(3), WORDS)
+    section.column("length", (1.0, 2.0), what="here")
+    assert section.values == {"length_here": [1.0, 2.0, None]}
+    assert section.columns == {"length_here": {"title": "length", "unit": "m", "about": "a length"}}
+
+
+def test_a_curve_has_a_band_from_four_pictures_on():
+    section, up = Section("space", case(), WORDS), torch.tensor([1.0, 2.0])
+    section.curve("growth", [0, 1], [line("all", up, up - 1, up + 1, 4), line("few", up, up - 1, up + 1, 3)])
+    (curve,) = section.curves
+    assert list(curve) == ["section", "name", "title", "about", "x", "y", "lines"]
+    assert curve["x"] == {"title": "time", "unit": "s", "values": [0, 1], "scale": "linear"}
+    assert curve["lines"][0] == {"name": "all", "values": [1, 2], "low": [0, 1], "high": [2, 3]}
+    assert curve["lines"][1] == {"name": "few", "values": [1, 2]}

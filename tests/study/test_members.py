@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from equidiff_cli.pictures.convert import to_image
+from equidiff_cli.pictures.medium import Pictures
+from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.writer import RunDir
 from equidiff_cli.study.members import read
 from equidiff_cli.weights.read import sha256
@@ -15,14 +17,19 @@ from equidiff_cli.weights.read import sha256
 CONFIG = "prior: {_target_: mine.prior}\ntarget: {}\nobjective: {}\nfilter: {}\nprecision: fp32\nsamples: 4\nbatch: 2\n"
 
 
-def write(path, samples=3, finished=True, hashes=True, statuses=None):
+def write(path, samples=3, finished=True, hashes=True, statuses=None, medium="pictures"):
     """A run of three samples as `equidiff run` leaves it."""
-    run = RunDir(path)
-    query = to_image(torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(9)))
-    run.open({"query (SHA-256 of its pixels)": hashlib.sha256(query.tobytes()).hexdigest(), "weights (SHA-256)": {}})
+    run = RunDir(path, Pictures())
+    query = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(9))
+    run.open(
+        {
+            "query (SHA-256 of its pixels)": hashlib.sha256(to_image(query).tobytes()).hexdigest(),
+            "weights (SHA-256)": {},
+        }
+    )
     (path / ".hydra").mkdir()
     (path / ".hydra" / "config.yaml").write_text(CONFIG)
-    run.save_image("query.png", query)
+    run.save_query(query)
     for i in reversed(range(samples)):
         generator = torch.Generator().manual_seed(i)
         z = torch.randn(2, 1, 2, 2, generator=generator)
@@ -31,7 +38,14 @@ def write(path, samples=3, finished=True, hashes=True, statuses=None):
         record = {"index": i, "file": file, "status": status, "nfe": 10}
         run.save_record(record | ({"sha256": sha256(path / file)} if hashes else {}))
     if finished:
-        run.close({"configuration": json.loads((run.state / "configuration.json").read_text()), "weights": {"a": "b"}})
+        run.close(
+            {
+                "configuration": json.loads((run.state / "configuration.json").read_text()),
+                "format": FORMAT,
+                "weights": {"a": "b"},
+                "medium": medium,
+            }
+        )
     run.lock.close()
     return path
 
@@ -115,7 +129,7 @@ def test_a_run_without_pictures_is_refused(tmp_path):
 def test_damaged_records_are_refused_by_name(tmp_path, file, content):
     path = write(tmp_path / "run")
     (path / file).write_text(content)
-    with pytest.raises(ValueError, match="its records are damaged"):
+    with pytest.raises(ValueError, match=rf"run: {file} is damaged"):
         read(path)
 
 
@@ -132,9 +146,7 @@ def test_names_with_anything_in_them(tmp_path):
 
 
 def test_points_are_no_pictures(tmp_path):
-    path = write(tmp_path / "run")
-    config = CONFIG.replace("mine.prior", "equidiff_cli.circles.build.prior")
-    (path / ".hydra" / "config.yaml").write_text(config)
+    path = write(tmp_path / "run", medium="points")
     with pytest.raises(ValueError, match="run: its samples are points; only pictures can be evaluated"):
         read(path)
 
@@ -142,7 +154,7 @@ def test_points_are_no_pictures(tmp_path):
 def test_a_damaged_configuration_is_refused(tmp_path):
     path = write(tmp_path / "run")
     (path / ".hydra" / "config.yaml").write_text("prior: {")
-    with pytest.raises(ValueError, match="run: its records are damaged"):
+    with pytest.raises(ValueError, match=r"config\.yaml is damaged"):
         read(path)
 
 
@@ -151,3 +163,12 @@ def test_without_a_configuration_nothing_can_be_rebuilt(tmp_path):
     (path / ".hydra" / "config.yaml").unlink()
     with pytest.raises(ValueError, match=r"run: has no \.hydra/config\.yaml"):
         read(path)
+
+
+def test_a_run_of_another_version_is_refused_in_one_line(tmp_path):
+    path = write(tmp_path / "run")
+    summary = json.loads((path / "summary.json").read_text())
+    for other in (summary | {"format": 0}, {key: value for key, value in summary.items() if key != "format"}):
+        (path / "summary.json").write_text(json.dumps(other))
+        with pytest.raises(ValueError, match="run: was made by another version"):
+            read(path)

@@ -13,13 +13,22 @@ from timm.data import ImageNetInfo
 
 from equidiff_cli.parts.objectives import Features, Logit, Logits, Margin, Probability
 from equidiff_cli.pictures import read as pictures
+from equidiff_cli.pictures.convert import to_tensor
 from equidiff_cli.shipped import QUERIES
 from equidiff_cli.target.target import adopt
-from equidiff_cli.target.timm_models import efficientnet_lite0, timm_model, timm_sources
+from equidiff_cli.target.timm_models import EfficientNetLite0, TimmModel
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT.parent / "shared" / "data" / "imagenet_samples"  # named by synset: n02123045_tabby.jpg
 TINY = "test_vit.r160_in1k"  # 0.4 M parameters
+
+
+def efficientnet_lite0(weights):
+    return EfficientNetLite0(weights=weights).build()
+
+
+def timm_model(name, weights, num_classes=None):
+    return TimmModel(name=name, weights=weights, num_classes=num_classes).build()
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +38,7 @@ def lite0():
 
 def top(target, picture):
     with torch.no_grad():
-        return target(pictures.to_tensor(picture)[None]).argmax().item()
+        return target(to_tensor(picture)[None]).argmax().item()
 
 
 def test_lite0_knows_the_shipped_cat(lite0):
@@ -50,9 +59,9 @@ def test_lite0_knows_pictures_of_imagenet(lite0):
 def test_lite0_measures_as_on_files(lite0):
     """The transform on tensors against the same steps by hand on the picture."""
     picture = pictures.load("cat", 256, QUERIES)
-    by_hand = (pictures.to_tensor(picture.crop((16, 16, 240, 240))) - 0.5) / 0.5
+    by_hand = (to_tensor(picture.crop((16, 16, 240, 240))) - 0.5) / 0.5
     with torch.no_grad():
-        torch.testing.assert_close(lite0(pictures.to_tensor(picture)[None]), lite0.model(by_hand[None]))
+        torch.testing.assert_close(lite0(to_tensor(picture)[None]), lite0.model(by_hand[None]))
 
 
 def test_lite0_files(lite0, tmp_path, monkeypatch):
@@ -122,7 +131,7 @@ def timm_target(file):
 
 def test_dinov2_has_no_classes_where_timm_says_so():
     assert timm.models.get_pretrained_cfg("vit_base_patch14_dinov2.lvd142m").num_classes == 0
-    (source,) = timm_sources("vit_base_patch14_dinov2.lvd142m", None)
+    (source,) = TimmModel(name="vit_base_patch14_dinov2.lvd142m", weights=None, num_classes=None).sources()
     assert source.repo == "timm/vit_base_patch14_dinov2.lvd142m" and source.names[0] == "model.safetensors"
 
 
@@ -182,7 +191,7 @@ def test_your_own_network_through_the_command(equidiff, tmp_path):
     done = equidiff("run", *arguments, "samples=1", "budget.steps=1", "prior.steps=1", "null_samples=2")
     assert done.returncode == 0, done.stderr
     directory = tmp_path / done.stdout.strip()
-    red = pictures.to_tensor(Image.open(directory / "query.png"))[0].mean().item()
+    red = to_tensor(Image.open(directory / "query.png"))[0].mean().item()
     (found,) = re.findall(r'"target": ([0-9.]+)', (directory / "samples.jsonl").read_text())
     assert float(found) == pytest.approx(2 * red, abs=1e-5)
     assert "prior=auto: embedded" in done.stderr or torch.cuda.is_available()

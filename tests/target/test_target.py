@@ -9,10 +9,12 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
+from equidiff_cli.circles.build import CirclesTarget
 from equidiff_cli.pictures.convert import to_tensor
-from equidiff_cli.target.small import CIFAR10, MEAN, STD, embedded
-from equidiff_cli.target.target import Target, top_class
-from equidiff_cli.target.timm_models import timm_model
+from equidiff_cli.target.small import CIFAR10, MEAN, STD, Embedded, embedded
+from equidiff_cli.target.target import Target, TargetSource, built, top_class
+from equidiff_cli.target.timm_models import TimmModel
+from equidiff_cli.weights.hub import Source
 
 NEAREST = {"golden_retreiver": "names are golden retriever, ", "GOLDFICH": "goldfish"}
 TIMM = "test_resnet.r160_in1k"  # 0.5 M parameters
@@ -25,6 +27,10 @@ def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "model.safetensors"
     save_file(timm.create_model(TIMM, pretrained=False).state_dict(), path)
     return path
+
+
+def timm_model(name, weights, num_classes=None):
+    return TimmModel(name=name, weights=weights, num_classes=num_classes).build()
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +252,36 @@ def test_wrong_models_and_weights(weights, tmp_path, monkeypatch):
         assert "\n" not in str(error.value) and len(str(error.value)) < 600
 
 
-def test_unknown_embedded_classifier():
+@pytest.mark.parametrize("make", [embedded, lambda name: Embedded(name=name)])
+def test_unknown_embedded_classifier(make):
     with pytest.raises(ValueError) as error:
-        embedded("resnet50")
+        make("resnet50")
     assert str(error.value) == "target.name=resnet50: use one of smallconv, smallresnet"
+
+
+class Own:
+    """A light object of one's own."""
+
+    def build(self):
+        return torch.nn.Linear(2, 3)
+
+
+class Like:
+    """A network of one's own that is no module, with a method that has nothing to do with it."""
+
+    def __call__(self, x):
+        return x
+
+    def build(self):
+        raise AssertionError
+
+
+def test_light_objects_are_built_and_networks_stay_as_they_are(odd, weights):
+    lights = [Embedded(name="smallconv"), CirclesTarget(), TimmModel(name=TIMM, weights=str(weights), num_classes=None)]
+    for light in lights:
+        assert isinstance(light, TargetSource)
+        assert [type(source) for source in light.sources()] == [Source] * isinstance(light, TimmModel)
+        assert isinstance(built(light), Target)
+    assert isinstance(built(Own()), torch.nn.Linear)
+    for network in (odd, odd.model, Like(), "text"):
+        assert built(network) is network

@@ -1,10 +1,12 @@
 """Where weights come from: a path, the cache, a hub on this machine; stops, damage, and no network."""
 
 import hashlib
+import inspect
 import time
 
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError
 
 from equidiff_cli.weights import hub as hubs
 from equidiff_cli.weights.hub import Source, cached, check, download, find, locate
@@ -28,6 +30,14 @@ def endpoint(monkeypatch, url):
     template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "ENDPOINT", url)
+
+
+def test_what_is_taken_from_inside_the_hub_library_is_as_it_was():
+    """`weights/hub.py` uses what the library does not promise; where this fails, that file must be looked at."""
+    _, _, *options = inspect.signature(hubs.http_get).parameters  # the first two by position
+    assert {"resume_size", "headers", "expected_size", "displayed_filename"} <= set(options)
+    assert hubs.repo_folder_name(repo_id="owner/name", repo_type="model") == "models--owner--name"
+    assert hubs.UNREACHABLE[1].__name__ == "HTTPError" and hubs.UNREACHABLE[1] is not HfHubHTTPError
 
 
 def test_a_path_comes_before_everything(tmp_path, hub):

@@ -1,13 +1,13 @@
-"""Small run directories for the report, written by the same writer that a run uses; nothing is optimised."""
+"""Small run directories, written by the same writer that a run uses; nothing is optimised."""
 
 import json
 import math
 
-import pytest
 import torch
 import yaml
 
 from equidiff_cli.pictures.convert import to_image
+from equidiff_cli.pictures.medium import Pictures
 from equidiff_cli.runs.writer import RunDir
 
 STATUSES = ("converged", "budget", "nonfinite")
@@ -33,7 +33,7 @@ class MakeRun:
     def __call__(self, name, samples=4, side=8, finished=True, wanted=None, steps=6, overrides=(), **settings):
         """One run directory; every third sample has another status, and errors are those of `off`."""
         facts = {
-            "prior._target_": "equidiff_cli.prior.embedded.embedded",
+            "prior._target_": "equidiff_cli.prior.embedded.Embedded",
             "prior.steps": 10,
             "prior.solver": "euler",
             "target.name": "smallconv",
@@ -47,14 +47,14 @@ class MakeRun:
             "samples": wanted or samples,
             "loss_scale": "auto",
         } | settings
-        run = RunDir(self.folder / name)
+        run = RunDir(self.folder / name, Pictures())
         run.open(facts)
-        run.save_image("query.png", to_image(picture(1000, side)))
+        run.save_query(picture(1000, side))
         for index in range(samples):
             self.sample(run, index, side, steps)
         self.hydra(run.path, overrides, facts)
         if finished:
-            run.save_image("grid.png", to_image(picture(1001, 4 * side)))
+            run.save_grid(to_image(picture(1001, 4 * side)))
             run.close(self.summary(facts, run.records()))
         run.lock.close()
         return run.path
@@ -111,11 +111,6 @@ class MakeRun:
             self(f"{name}/{job}", overrides=[f"{key}={value}"], **settings | {key: value})
         (self.folder / name / "multirun.yaml").write_text("{}")
         return self.folder / name
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    return MakeRun(tmp_path)
 
 
 def evaluate(path, **changes):
@@ -216,8 +211,3 @@ def evaluate(path, **changes):
     } | changes
     (path / "evaluation.json").write_text(json.dumps(evaluation))
     return path
-
-
-@pytest.fixture
-def evaluated():
-    return evaluate

@@ -1,0 +1,50 @@
+"""A case: which filter is asked at other cutoffs, how many samples are compared with how many, what has no unit."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from equidiff_cli.parts.filters import Butterworth, Gaussian, Identity
+from equidiff_cli.study.case import Case
+from equidiff_cli.study.null import Null
+from equidiff_cli.target.small import embedded
+
+
+def case(count=3, null=10, lowpass=None, objective=lambda x: x.mean((1, 2, 3))[:, None]):
+    """A run of `count` random pictures whose objective is the mean colour."""
+    pictures = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    records = [{"objective": value, "objective_saved": value} for value in objective(pictures)[:, 0].tolist()]
+    run = SimpleNamespace(path=Path("run"), query=pictures[:1], pictures=pictures, latents=None, records=records)
+    run.nonfinite, run.evaluations, run.warnings = 2, 12, []
+    prior = SimpleNamespace(device=torch.device("cpu"), evaluations=4)
+    unguided = Null(torch.rand(null, 3, 32, 32), torch.randn(null, 2), torch.randn(null, 2))
+    options = SimpleNamespace(batch=4, seed=0)
+    return Case(run, prior, embedded("smallconv"), objective, lowpass, unguided, [], "none", None, options, pytest.fail)
+
+
+def test_its_sets():
+    one = case()
+    assert (len(one.query), len(one.samples), len(one.unguided), one.real) == (1, 3, 10, None)
+    assert (one.samples.failures, one.samples.evaluations, one.unguided.evaluations) == (2, 12, 40)
+    assert one.samples.errors[0] == 0 and one.spread == pytest.approx(one.unguided.values.std().item())
+    torch.testing.assert_close(one.samples.recorded, one.samples.values)
+    assert [network.key for network in one.networks] == ["target"] and one.run.warnings == []
+
+
+def test_samples_are_compared_with_what_is_left():
+    assert [(case(n).half, len(case(n).reference)) for n in (1, 5, 7)] == [(1, 9), (5, 5), (5, 5)]
+
+
+def test_the_filter_of_the_run_at_another_cutoff():
+    like = case(lowpass=Butterworth(0.2, 3)).filter_at(0.4)
+    assert isinstance(like, Butterworth) and (like.cutoff, like.order) == (0.4, 3)
+    for lowpass in (Identity(), torch.nn.AvgPool2d(1)):  # the second one knows no other cutoff
+        like = case(lowpass=lowpass).filter_at(0.4)
+        assert isinstance(like, Gaussian) and like.cutoff == 0.4
+
+
+def test_an_objective_without_spread_has_no_unit():
+    with pytest.raises(ValueError, match="run: the objective's spread over unguided samples is 0"):
+        case(objective=lambda x: torch.ones(len(x), 1))
