@@ -48,10 +48,10 @@ def cache(monkeypatch, tmp_path):
     return tmp_path / "cache" / "equidiff"
 
 
-def test_the_command_writes_every_file_and_starts_again_from_its_copy(equidiff, published_files, tmp_path):
+def test_the_command_writes_every_file_and_starts_again_from_its_copy(process, published_files, tmp_path):
     arguments = layout.arguments(published_files, **layout.SMALL)
     for name in ("first", "second"):
-        done = equidiff("run", *QUICK, *arguments, f"hydra.run.dir={name}")
+        done = process("run", *QUICK, *arguments, f"hydra.run.dir={name}")
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"{name}\n" and "prior=auto" not in done.stderr
     first, second = tmp_path / "first", tmp_path / "second"
@@ -205,7 +205,7 @@ def ema(files):
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_wrong_files_exit_2_with_their_own_line(equidiff, published_files, tmp_path, what):
+def test_wrong_files_exit_2_with_their_own_line(process, published_files, tmp_path, what):
     make, expected = WRONG[what]
     content = make(published_files)
     if isinstance(content, bytes):
@@ -213,7 +213,7 @@ def test_wrong_files_exit_2_with_their_own_line(equidiff, published_files, tmp_p
     else:
         torch.save(content, tmp_path / "wrong.pt")
     files = published_files | {"network": tmp_path / "wrong.pt"}
-    done = equidiff("run", *QUICK, *layout.arguments(files, **layout.SMALL))
+    done = process("run", *QUICK, *layout.arguments(files, **layout.SMALL))
     assert done.returncode == 2 and done.stdout == "", done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"equidiff: prior.network={tmp_path / 'wrong.pt'}: "), line
@@ -266,12 +266,12 @@ def test_options_that_the_files_do_not_fit_are_told_by_strict_loading(options, g
         built(**options | {group: options[group] | option})
 
 
-def test_missing_weights_are_one_line_in_seconds(equidiff, tmp_path):
-    done = equidiff("run", "prior=lightningdit_xl", "query=cat")
+def test_missing_weights_are_one_line_in_seconds(process, tmp_path):
+    done = process("run", "prior=lightningdit_xl", "query=cat")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     for name in ("lightningdit-xl-imagenet256-800ep.pt", "vavae-imagenet256-f16d32-dinov2.pt", "latents_stats.pt"):
         assert name in line
     for word in ("prior.network=PATH", "prior.decoder=PATH", "prior.stats=PATH", "HF_HUB_OFFLINE", str(tmp_path)):
         assert word in line
-    assert "64ep/lightningdit-xl-imagenet256-64ep.pt" in equidiff("run", "prior=lightningdit_xl_64ep").stderr
+    assert "64ep/lightningdit-xl-imagenet256-64ep.pt" in process("run", "prior=lightningdit_xl_64ep").stderr
