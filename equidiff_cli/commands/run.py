@@ -37,6 +37,8 @@ def work(parts, run):
     def say(how, plan):
         progress.say(f"{run.path}: {parts.asks}; {how} ({plan})")
 
+    for line in parts.summary["warnings"]:
+        progress.say(f"warning: {line}")
     run.save_query(parts.picture)
     state = State.of(run, parts, say)
     progress.resume(run.records())

@@ -132,7 +132,9 @@ def warnings(run):
     """Sentences on what is not as it should be."""
     evaluation = run.evaluation or {}
     old = run.finished and not evaluation.get("complete", True)
-    found = [] if old else list(evaluation.get("warnings", []))
+    found = list(run.summary.get("warnings", []))
+    if not old:
+        found += evaluation.get("warnings", [])
     if not run.finished and not run.failure:
         done = f"{len(run.rows)} of {run.wanted} samples are finished"
         found.append(f"This run was not finished when the page was made: {done}. Make the page again later.")

@@ -40,7 +40,7 @@ class Parts:
         steps, threshold: the budget.
         batch, checkpoint, gradient_steps, loss_scale, null_samples: as configured, "auto" and "all" included.
         identity: flat; what results depend on. A run goes on only with the same.
-        summary: what the record of the run says of the request.
+        summary: what the record of the run says of the request; its "warnings" are lines about what may mislead.
     """
 
     prior: Prior
@@ -116,8 +116,16 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             "device": name_of(device),
             "precision": precision,
             "weights": weights,
+            "warnings": warnings(config, target, question, picture),
         },
     )
+
+
+def warnings(config: DictConfig, target, question, picture):
+    """What may mislead in the result although the request is right, a line each: said before a run starts, kept in its
+    summary and shown on its page.
+    """
+    return []
 
 
 def part(config: DictConfig, group: str, *parts, **options):
