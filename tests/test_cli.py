@@ -67,7 +67,7 @@ def test_the_run_directory_is_complete_and_nothing_else(finished):
 def test_records_hold_what_the_contract_says(finished):
     _, _, directory = finished
     keys = "index seed status steps nfe seconds loss loss_unfiltered loss_filtered target objective"
-    keys += " objective_filtered objective_saved latent_norm file sha256"
+    keys += " objective_filtered objective_saved loss_saved on_file latent_norm file sha256"
     records = records_of(directory)
     assert sorted(record["index"] for record in records) == [0, 1, 2]
     for record in records:
@@ -117,6 +117,7 @@ def test_summary(finished):
     _, _, directory = finished
     summary = json.loads((directory / "summary.json").read_text())
     assert sum(summary["counts"].values()) == 3
+    assert summary["on_file"] == sum(record["on_file"] for record in records_of(directory))
     assert summary["samples_per_hour"] == pytest.approx(3 * 3600 / summary["wall_seconds"], rel=0.02)
     assert {"equidiff", "torch", "timm", "diffusers"} <= summary["versions"].keys()
     assert all(len(digest) == 64 for digest in summary["weights"].values()) and len(summary["weights"]) == 3

@@ -53,5 +53,6 @@ def work(parts, run):
         recorder.close()
     if signals:  # while the last files were written; in a sweep there may be more to do
         raise Interrupted(signals[0], run.path)
-    progress.say(f"{progress.counts()}; pictures in {run.samples}, side by side in {run.grid}")
+    found = "; ".join(filter(None, (progress.counts(), recorder.lost())))
+    progress.say(f"{found}; pictures in {run.samples}, side by side in {run.grid}")
     return [run.path]

@@ -39,8 +39,8 @@ class Recorder:
     def save_sample(self, event):
         """Picture, latents and record of a sample; what is recorded last is measured on the saved file."""
         best, question = event.best, self.parts.question
-        on_file, file = self.run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
-        (objective_saved,) = self.state.memory.attempt(lambda: self.measure(on_file[None]))
+        saved, file = self.run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
+        objective_saved, loss_saved = self.state.memory.attempt(lambda: self.measure(saved[None]))
         self.run.save_record(
             {
                 "index": event.index,
@@ -54,6 +54,8 @@ class Recorder:
                 "objective": plain(best["objective"]),
                 "objective_filtered": plain(best["objective_filtered"]),
                 "objective_saved": plain(objective_saved),
+                "loss_saved": loss_saved,
+                "on_file": event.status != "nonfinite" and loss_saved < self.parts.threshold,
                 "latent_norm": best["z_start"].norm().item(),
                 "file": file,
                 "sha256": sha256(self.run.path / file),
@@ -70,9 +72,18 @@ class Recorder:
 
     @torch.no_grad()
     def measure(self, x):
-        """Values (N, K) of the objective on pictures (N, C, H, W), in float32 proper."""
+        """The objective's values (K,) of one picture (1, C, H, W), and its loss as in line 11, in float32 proper."""
+        question, x = self.parts.question, x.to(self.parts.prior.device)
         with exact():
-            return self.parts.question.objective(x.to(self.parts.prior.device))
+            unfiltered, filtered, *_ = question(x)
+            return question.objective(x)[0], (unfiltered + filtered).item()
+
+    def lost(self):
+        """How many samples that converged lie outside the threshold as saved, in words; "" if none does."""
+        converged = [record for record in self.run.records() if record["status"] == "converged"]
+        outside = sum(not record.get("on_file", True) for record in converged)
+        how = "after rounding to 8 bits" if self.run.medium.name == "pictures" else "on file"
+        return f"{outside} of {len(converged)} converged lie outside the threshold {how}" if outside else ""
 
     def close(self):
         """Write what is known when all samples are finished."""
@@ -89,6 +100,7 @@ class Recorder:
             | {
                 "memory": str(state.memory.plan),
                 "counts": {status: counts[status] for status in ("converged", "budget", "nonfinite")},
+                "on_file": sum(record.get("on_file", False) for record in records),
                 "wall_seconds": round(seconds, 2),
                 "samples_per_hour": round(3600 * len(records) / seconds, 1),
                 "peak_memory_mib": round(peak_memory(parts.prior.device), 1),
