@@ -16,8 +16,8 @@ def slots_for(parts, size):
     return Slots(parts.seeds, size, parts.prior.device)
 
 
-def null_spread(prior, question, samples, memory):
-    """The question's spread over unguided samples, within `memory`."""
+def null_distance(prior, question, samples, memory):
+    """The null distance: the question's spread over unguided samples, in the unit of its distance, within `memory`."""
 
     def measure():
         batch = memory.plan.batch
@@ -27,7 +27,7 @@ def null_spread(prior, question, samples, memory):
 
 
 def loss_scale(asked, spread):
-    """lambda of line 11: as asked, or for "auto" such that a loss of 1 is the spread over unguided samples."""
+    """lambda of line 11: as asked, or for "auto" such that a loss of 1 is the null distance."""
     if asked != "auto":
         return asked
     if not 0 < spread < float("inf"):
@@ -44,6 +44,6 @@ def start(parts):
     """
     plan = settled(parts)
     memory = Memory(plan)
-    spread = null_spread(parts.prior, parts.question, parts.null_samples, memory)
+    spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
     parts.question.scale = loss_scale(parts.loss_scale, spread)
     return slots_for(parts, plan.batch), memory

@@ -33,7 +33,8 @@ class Invariance:
     def spread(self, pictures, batch):
         """The mean distance of the objective on `pictures` (M, 3, H, W) to its own mean; for squared l2, the variance.
 
-        On unguided samples this is what chance gives, the unit in which losses are comparable between objectives.
+        On unguided samples this is what chance gives, the *null distance*: the unit in which losses are comparable
+        between objectives.
         """
         values = torch.cat([self.objective(part) for part in pictures.split(batch)]).float()
         return self.distance(values, values.mean(0)).mean().item()

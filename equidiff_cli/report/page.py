@@ -29,7 +29,7 @@ SUMMARY = {  # keys of summary.json that are shown beside versions and weights
     "wall_seconds": "wall time (s)",
     "samples_per_hour": "samples an hour",
     "peak_memory_mib": "peak memory (MiB)",
-    "null_spread": "null spread of the distance",
+    "null_spread": "null distance",
     "loss_scale": "loss scale",
 }
 GENERATOR = f"EquiDiff report {__version__}"

@@ -104,7 +104,7 @@ class Recorder:
                 "wall_seconds": round(seconds, 2),
                 "samples_per_hour": round(3600 * len(records) / seconds, 1),
                 "peak_memory_mib": round(peak_memory(parts.prior.device), 1),
-                "null_spread": state.spread,
+                "null_spread": state.spread,  # the null distance; for the squared distance the square of a null spread
                 "loss_scale": parts.question.scale,
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             }

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import Plan
-from equidiff_cli.engine.start import loss_scale, null_spread, settled, slots_for
+from equidiff_cli.engine.start import loss_scale, null_distance, settled, slots_for
 from equidiff_cli.methods.events import Finished
 
 SECONDS = 10.0  # between saves while no sample finishes
@@ -21,7 +21,7 @@ class State:
         slots: `Slots`.
         memory: `Memory`.
         asked: what the plan was settled for, the values of `batch` and `checkpoint`.
-        spread: the question's spread over unguided samples.
+        spread: the null distance, the question's spread over unguided samples.
         began: when the run would have begun had it never been stopped, on `time.monotonic`'s clock.
 
     `settled` says whether all files of the samples that left are written, so that a stop here loses nothing.
@@ -53,7 +53,7 @@ class State:
             spread, began = facts["spread"], began - facts["elapsed"]
         else:
             say(f"first its spread over {parts.null_samples} unguided samples", plan)
-            spread = null_spread(parts.prior, parts.question, parts.null_samples, memory)
+            spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
         parts.question.scale = loss_scale(parts.loss_scale, spread)
         return cls(run, slots, memory, asked, spread, began)
 

@@ -12,7 +12,7 @@ from equidiff_cli.runs.writer import RunDir
 
 STATUSES = ("converged", "budget", "nonfinite")
 QUERY_VALUE = 3.5
-NULL_VARIANCE = 4.0  # so that one null spread is 2 units of the objective
+NULL_VARIANCE = 4.0  # the null distance of a squared distance: one null spread is 2 units of the objective
 
 
 def picture(seed, side):
