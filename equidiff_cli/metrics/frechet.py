@@ -47,11 +47,13 @@ def precision_recall(real, samples, k=3):
     A set covers a point that lies within one of its members' distance to that member's k-th nearest neighbour.
     Precision is the share of samples that the real set covers, recall the share of the real set that samples cover.
     """
-    real, samples = real.double(), samples.double()
-    between = _distances(real, samples)  # (N, M)
-    precision = (between <= _reach(real, k)[:, None]).any(0).double().mean().item()
-    recall = (_reach(samples, k)[:, None] >= between.T).any(0).double().mean().item()
-    return precision, recall
+    return tuple(covered(*sets, k).double().mean().item() for sets in ((real, samples), (samples, real)))
+
+
+def covered(by, points, k=3):
+    """Whether each of the points (M, D) is covered by a set (N, D), as in `precision_recall`: (M,) of booleans."""
+    by, points = by.double(), points.double()
+    return (_distances(by, points) <= _reach(by, k)[:, None]).any(0)
 
 
 def _reach(points, k):

@@ -15,7 +15,7 @@ from equidiff_cli.errors import Failed, Stopped, WrongRequest
 from equidiff_cli.request.auto import settle
 from equidiff_cli.request.messages import explained
 from equidiff_cli.request.schema import configs, register
-from equidiff_cli.request.words import flags_first, unknown_flag
+from equidiff_cli.request.words import flags_first, spelled, unknown_flag
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def launch(command, arguments, do):
     """
     register()
     settle(arguments)
-    words = flags_first(arguments)
+    words = flags_first(spelled(command, arguments))
     if problem := unknown_flag(words, command):
         raise WrongRequest(problem)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra

@@ -70,6 +70,7 @@ class EvaluateConfig:
     likelihood: int = MISSING
     probes: int = MISSING
     likelihood_steps: int = MISSING
+    all: bool = MISSING
     output: str | None = None
     seed: int = MISSING
     device: str = MISSING

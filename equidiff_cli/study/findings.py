@@ -31,7 +31,7 @@ class Words:
         name: what it is called in files.
         source: the formula or the paper.
         about: how to read it.
-        better: "lower", "higher", "near 1" or None.
+        better: "lower", "higher", "near 1", or None (in a table of words also "") where neither is.
         undefined, null_reason: why there is no number, for the samples and for unguided ones, if there is none.
     """
 
@@ -78,10 +78,10 @@ class Section:
         if reason is None and len(set) < metric.needs:
             reason = f"needs {metric.needs} samples, there {'is' if len(set) == 1 else 'are'} {len(set)}"
         value = None if reason else plain(metric(set, **parameters))
-        if value is None and reason is None:
+        chance = None if reason else plain(metric.chance(self.case.unguided, len(set), **parameters))
+        if value is None and reason is None:  # which says nothing of unguided samples
             reason = words.undefined
         bounds = None if reason else metric.interval(set, **parameters)
-        chance = None if reason else plain(metric.chance(self.case.unguided, len(set), **parameters))
         self.put(words, value, reason, bounds, chance, len(set), metric.needs)
 
     def absent(self, name, reason, /, **facts):
@@ -99,7 +99,7 @@ class Section:
             | interval
             | {"null": chance, "null_reason": null_reason if chance is None else None}
             | {"samples": samples, "needs": needs}
-            | {"better": words.better, "source": words.source, "about": words.about}
+            | {"better": words.better or None, "source": words.source, "about": words.about}
         )
 
     def column(self, name, values, /, **facts):

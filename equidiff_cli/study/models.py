@@ -9,6 +9,7 @@ from equidiff_cli.request.build import bring, light_prior, part, plain, prior_we
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.cache import cached
 from equidiff_cli.study.case import Case
+from equidiff_cli.study.classes import incomparable
 from equidiff_cli.study.null import log_likelihoods, unguided
 from equidiff_cli.study.real import pictures_of
 from equidiff_cli.target.small import CIFAR10
@@ -133,8 +134,15 @@ class Models:
                 network = self.target(composed(f"target={name}"), query)
             except ValueError as error:
                 raise ValueError(f"heldout={name}: {error}") from error
-            if network is not target:
-                found.append((network.name, network))
+            if network is target or any(network is other for _, other in found):
+                continue
+            if why := incomparable(target, network):
+                if self.options.heldout != "auto":
+                    raise ValueError(f"heldout={name}: {why}")
+                run.warnings.append(f"heldout=auto: {network.name} is left out: {why}")
+                return [], f"{network.name} was left out: {why}"
+            taken = [other for other, _ in found]
+            found.append((name if network.name in taken else network.name, network))
         return found, None if found else "heldout names no other network than the target"
 
 

@@ -5,7 +5,7 @@ import torch
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
-from equidiff_cli.metrics.frechet import frechet_distance, kernel_distance, precision_recall
+from equidiff_cli.metrics.frechet import covered, frechet_distance, kernel_distance, precision_recall
 
 
 def features(n, d=6, seed=0, shift=0.0, scale=1.0):
@@ -51,6 +51,7 @@ def test_precision_and_recall_of_points_on_a_line():
     real = torch.arange(10.0)[:, None]
     samples = torch.tensor([[-3.0], [-3.1], [4.5], [12.0], [12.5], [40.0], [41.0], [42.0]])
     precision, _ = precision_recall(real, samples)
+    assert covered(real, samples).tolist() == [True, False, True, True, False, False, False, False]
     assert precision == pytest.approx(3 / 8)  # -3 and 12 lie within reach of the ends, 4.5 inside; no other does
     assert precision_recall(real, real) == (1, 1)
     assert precision_recall(real, real + 1000) == (0, 0)

@@ -7,7 +7,7 @@ import torch
 
 from equidiff_cli.metrics.interval import wilson
 from equidiff_cli.study.findings import Section, line
-from equidiff_cli.study.metric import MEAN, MEDIAN, SHARE, apart, as_many, groups, groups_or_all, metric
+from equidiff_cli.study.metric import DIFFERENCE, MEAN, MEDIAN, SHARE, apart, as_many, groups, groups_or_all, metric
 from equidiff_cli.study.sets import Set
 
 ABOUT = {"unit": "m", "about": "a length", "source": "a ruler"}
@@ -128,6 +128,23 @@ def test_every_missing_number_has_a_reason(nothing):
     one = found(for_samples)
     assert (one["value"], one["null"], one["null_reason"]) == (1.0, None, "is not defined for unguided samples")
     assert found(named("strange", for_samples.function))["null_reason"] == "cannot be"
+
+
+def test_what_chance_gives_is_known_where_the_samples_have_no_number():
+    one = found(named("strange", lambda set: None if len(set) == 4 else 3.0))
+    assert (one["value"], one["reason"], one["null"], one["null_reason"]) == (None, "there is none", 3.0, None)
+
+
+def test_a_difference_of_two_shares_has_its_interval():
+    one = found(named("length", lambda set: torch.stack([set.pictures < 4, set.pictures < 2]), over=DIFFERENCE))
+    assert (one["value"], one["null"], one["interval"]) == (0.5, 0.0, "95 % Newcombe") and one["low"] < 0 < one["high"]
+
+
+def test_neither_way_is_better_where_the_words_say_so():
+    section = Section("space", case(), {"metrics": {"length": {"title": "it", "better": "{way}", **ABOUT}}})
+    for way in ("", "higher"):
+        section.add(named("length", lambda set: set.pictures.max()), say={"way": way})
+    assert [one["better"] for one in section.metrics] == [None, "higher"]
 
 
 def test_a_metric_may_be_of_another_set():
