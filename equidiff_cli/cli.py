@@ -84,11 +84,15 @@ def execute(command, arguments):
 
 def do(command, job, words):
     """Check, load, say what was chosen, work, and name what is made on standard output, as it is made."""
+    from equidiff_cli.request.check import before
     from equidiff_cli.request.record import recording
 
-    prepare = import_module(f"equidiff_cli.commands.{command}").prepare
     with recording(job) if command == "run" else nullcontext() as record:
         with preparing(command, job.directory):
+            if job.refused:
+                raise WrongRequest(job.refused)
+            before(command, job.config, words)
+            prepare = import_module(f"equidiff_cli.commands.{command}").prepare  # with torch, which takes seconds
             work = prepare(job.config, job.directory, words)
         if job.note:
             say(job.note)

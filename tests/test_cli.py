@@ -279,7 +279,7 @@ WRONG = {
     "image size": (["run", "prior.image_size=64"], "prior.image_size=64: use one of 32"),
     "precision": (["run", "precision=int8"], "precision=int8: use one of auto, fp32, bf16, fp16"),
     "device": (["run", "device=cuda:99"], "device=cuda:99: not on this machine; use auto or one of cpu"),
-    "device word": (["run", "device=gpu"], "device=gpu: not on this machine; use auto or one of cpu"),
+    "device word": (["run", "device=gpu"], "device=gpu: no such device; use auto, cpu, cuda"),
     "loss scale": (["run", "loss_scale=-1"], "loss_scale=-1: must be auto or a number above 0"),
     "loss scale as a word": (["run", "loss_scale=abc"], "loss_scale=abc: must be auto or a number above 0"),
     "class": (
@@ -390,7 +390,8 @@ def test_help_and_version_answer_without_torch(equidiff, process):
         assert done.returncode == 0 and done.stdout
         assert " torch" not in done.stderr and " hydra" not in done.stderr
     help_text = equidiff("--help").stdout
-    for word in ("objective=", "* logit", "filter.cutoff=0.5", "samples=8", "query=cat"):
+    words = ("objective=", "* logit", "filter.cutoff=0.5", "samples=8", "query=cat")
+    for word in (*words, "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir ", "_target_="):
         assert word in help_text, word
 
 

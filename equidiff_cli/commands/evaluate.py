@@ -100,7 +100,7 @@ def combine(given, rows, output, console):
     """The table of several runs, and its CSV file for each sweep and for `output`."""
     if len(rows) > 1:
         console.print(comparison(list(rows.values())))
-    sweeps = {Path(word): [row for path, row in rows.items() if path.parent == Path(word)] for word in given}
+    sweeps = {Path(word): [row for path, row in rows.items() if Path(word) in path.parents] for word in given}
     files = {sweep / EVALUATIONS: of for sweep, of in sweeps.items() if of}
     if output is not None and rows:
         files[Path(output)] = list(rows.values())

@@ -4,21 +4,18 @@ What a group's option accepts is checked by the object that its `_target_` names
 objects: they check their options when made, say where their weights come from, and read them only in `build`.
 """
 
-import inspect
 import logging
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from equidiff_cli.checks import choices
 from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
+from equidiff_cli.request.part import parameters, part
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
 from equidiff_cli.target.target import Target, adopt, built
@@ -128,47 +125,14 @@ def warnings(config: DictConfig, target, question, picture):
     return []
 
 
-def part(config: DictConfig, group: str, *parts, **options):
-    """The object that group `group` describes; `parts` and `options` are passed besides its own options.
-
-    Whatever keeps it from being made is the request's fault and becomes a `ValueError` of one line.
-    """
-    try:
-        return instantiate(config[group], *parts, **options)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, ValueError):
-            raise cause from None
-        while isinstance(cause, ImportError) and cause.__cause__:  # Hydra says it at length
-            cause = cause.__cause__
-        reason = " ".join(str(cause or error).split())
-        extra = re.search(r"got an unexpected keyword argument '(\w+)'", reason)
-        if extra and extra[1] in config[group]:  # else it comes from inside
-            names = [name for name in config[group] if name in parameters(config, group)]
-            raise ValueError(f"{group}.{extra[1]}: no such key; {choices(extra[1], names)}") from error
-        raise ValueError(f"{group}._target_={config[group].get('_target_')}: {reason}") from error
-
-
-def parameters(config: DictConfig, group: str):
-    """The names of what the function or class behind a group takes."""
-    try:
-        return inspect.signature(get_method(config[group]._target_)).parameters
-    except (ValueError, TypeError, ImportError):  # nothing that can be called, which `part` says better
-        return {}
-
-
 def light_prior(config: DictConfig):
     """The light object of the group `prior`."""
-    made = part(config, "prior")
-    lacking = [name for name in ("medium", "image_size", "steps", "sources", "build") if not hasattr(made, name)]
-    if lacking:
-        raise ValueError(f"prior._target_={config.prior._target_}: has no {lacking[0]}; see docs/how-to-extend.md")
-    return made
+    return part(config, "prior")
 
 
 def method_of(config: DictConfig, given=()):
     """The method, with what it takes of optimiser and budget; `ValueError` for an optimiser that it has no use for."""
-    takes = parameters(config, "method")
+    takes = parameters(config, "method") or {}
     if "optimizer" not in takes and (words := [word for word in given if re.match(r"\+*optimizer[.=]", word)]):
         raise ValueError(f"{words[0]}: the chosen method takes no optimizer; leave it out, or choose another method")
     offered = {name: config.budget[name] for name in ("steps", "threshold") if name in takes}

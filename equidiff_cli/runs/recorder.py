@@ -1,5 +1,6 @@
 """What the events of a method leave in the run directory."""
 
+import math
 import platform
 from collections import Counter
 from importlib.metadata import version
@@ -8,6 +9,7 @@ import torch
 
 from equidiff_cli.engine.device import exact, peak_memory
 from equidiff_cli.methods.events import Finished
+from equidiff_cli.runs.hindsight import off_the_shell
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.weights.read import sha256
 
@@ -75,18 +77,21 @@ class Recorder:
             return self.parts.question.objective(x.to(self.parts.prior.device))
 
     def close(self):
-        """Write what is known when all samples are finished."""
+        """Write what is known when all samples are finished; returns the warnings that came with it, a line each."""
         run, parts, state = self.run, self.parts, self.state
         records = run.records()
         files = [run.path / record["file"] for record in records]
         run.save_grid(
             run.medium.sheet(run.query, files, lambda x: parts.question.objective(x.to(parts.prior.device)).cpu())
         )
+        norms = [record["latent_norm"] for record in records]
+        late = [line for line in (off_the_shell(norms, math.prod(parts.prior.latent_shape)),) if line]
         counts, seconds = Counter(record["status"] for record in records), state.seconds
         run.close(
             {"format": FORMAT}
             | parts.summary
             | {
+                "warnings": [*parts.summary["warnings"], *late],
                 "memory": str(state.memory.plan),
                 "counts": {status: counts[status] for status in ("converged", "budget", "nonfinite")},
                 "wall_seconds": round(seconds, 2),
@@ -97,6 +102,7 @@ class Recorder:
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             }
         )
+        return late
 
 
 def plain(values):
