@@ -1,20 +1,46 @@
 """The pages with examples, word for word: their files are written, their commands and their Python run."""
 
+import io
 import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import command
+
+from equidiff_cli.request.check import before
+from equidiff_cli.request.schema import composed
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "how-to-extend.md").read_text()
 FILES = dict(re.findall(r"^`([\w/]+\.(?:py|yaml))`:\n\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 SHORTCUT, *BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 BLOCKS = [block for block in BLOCKS if "try " in block]
+
+
+README = (DOCS.parent / "README.md").read_text()
+EXAMPLES = re.findall(r"^    equidiff run(?: +(.*?))? *(?:#.*|\|.*)?$", README, re.MULTILINE)
+TINY = ("prior=embedded", "samples=1", "batch=1", "budget.steps=1", "prior.steps=1", "null_samples=2")
+
+
+@pytest.mark.parametrize("words", EXAMPLES)
+def test_the_examples_of_the_readme_run_in_a_fresh_clone(tmp_path, monkeypatch, words):
+    """As written, but smaller; where a target has to be downloaded, up to there. A GPU would have another prior."""
+    assert len(EXAMPLES) >= 8
+    words, _, piped = words.partition(" < ")
+    shipped = tmp_path / "equidiff_cli" / "shipped"
+    shipped.mkdir(parents=True)
+    (shipped / "queries").symlink_to(DOCS.parent / "equidiff_cli" / "shipped" / "queries")
+    if piped:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO((tmp_path / piped).read_bytes())))
+    if "target=resnet50" in words:
+        return before("run", composed(*shlex.split(words)), [])
+    done = command.in_process(["run", *shlex.split(words), *TINY], tmp_path)
+    assert done.returncode == 0 and "outputs/" in done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")

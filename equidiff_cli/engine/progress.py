@@ -33,7 +33,7 @@ class Progress:
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
 
     def __enter__(self):
-        self.started = time.monotonic()  # of the samples; before them the spread was measured
+        self.started = self.said = time.monotonic()  # of the samples; before them the spread was measured
         if self.live:
             self.live.start()
         return self

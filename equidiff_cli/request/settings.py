@@ -6,7 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from equidiff_cli.checks import choices
 
-UNTYPED = ("env",)  # a group of Hydra's that its schema does not name
+UNTYPED = ("hydra.env",)  # a group of Hydra's that its schema does not name
 
 
 def refused(hydra: DictConfig):
@@ -23,7 +23,7 @@ def unknown(node, above):
         return None
     names = [field.name for field in fields(kind)]
     for name in node:
-        if name not in (*names, *UNTYPED):
+        if name not in names and above + name not in UNTYPED:
             return f"{above}{name}: no such key; {choices(name, [above + other for other in names])}"
         if OmegaConf.is_missing(node, name) or OmegaConf.is_interpolation(node, name):
             continue
