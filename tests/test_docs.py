@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from helpers import command
 
+from equidiff_cli.metrics.interval import wilson
 from equidiff_cli.request.check import before
 from equidiff_cli.request.schema import composed
 
@@ -124,3 +125,17 @@ def test_the_notebook(tmp_path, monkeypatch):
         exec(text, names)
     shown = [output for cell in cells for output in cell["outputs"] if "image/png" in output.get("data", {})]
     assert len(shown) >= 2
+
+
+def test_the_intervals_of_the_worked_case():
+    """The table of how many samples one needs, by the formula that `evaluate` uses."""
+    page = (DOCS / "worked-case.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|((?: \d+ to \d+ % \|){3})$", page, re.MULTILINE)
+    assert [int(count) for count, _ in rows] == [8, 16, 64, 256]
+    for count, cells in rows:
+        bounds = [[int(number) for number in pair] for pair in re.findall(r"(\d+) to (\d+)", cells)]
+        intervals = [wilson(share * int(count), int(count)) for share in (0.5, 0.75, 1)]
+        assert bounds == [[round(100 * bound) for bound in pair] for pair in intervals]
+    for successes, low, high in re.findall(r"(\d+) of 64, \d+ % \[(\d+), (\d+)\]", page):
+        assert [round(100 * bound) for bound in wilson(int(successes), 64)] == [int(low), int(high)]
+    assert "none of 8 allows up to 32 %" in page and round(100 * wilson(0, 8)[1]) == 32

@@ -49,7 +49,7 @@ def off_the_shell(norms, dimensions):
         f"the noise of {off} of {len(known)} samples left the shell of white noise that the prior was trained on: its"
         f" norm is {median(known):.1f} at the median, 95 % of white noise has {middle - half:.1f} to"
         f" {middle + half:.1f}; such pictures may show too strong contrasts or stripes, try a smaller optimizer.lr,"
-        " optimizer=shampoo or a looser budget.threshold"
+        " another optimizer or a looser budget.threshold"
     )
 
 
