@@ -5,7 +5,7 @@ them, and describes itself in `description`. Anything with this signature can be
 a class, or a function that returns a function of pictures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -36,10 +36,12 @@ class Logits:
         self.target = target
         if labels == "all":
             self.index = list(range(len(target.classes)))
-        elif isinstance(labels, (str, int)) or not labels:
+        elif isinstance(labels, (str, int, Mapping)) or not labels:
             raise ValueError(f"objective.labels={labels}: must be all or a list of classes, such as [cat,dog]")
         else:
             self.index = [target.class_index("objective.labels", label) for label in labels]
+            if twice := [label for i, label in enumerate(labels) if self.index[i] in self.index[:i]]:
+                raise ValueError(f"objective.labels={labels}: has the class {twice[0]} twice")
         which = "all classes" if labels == "all" else ", ".join(target.classes[i] for i in self.index)
         self.description = f"logits of {which}"
 
@@ -48,16 +50,28 @@ class Logits:
 
 
 class Probability:
-    """Softmax probabilities: of one class (K = 1) or of all ("all", for `distance=kl`)."""
+    """Probabilities: of one class (K = 1) or of all ("all", for `distance=kl`).
 
-    def __init__(self, target, query, label):
-        self.target = target
+    Args:
+        label: a class, None for the query's top class, or "all".
+        link: from logits to probabilities: "softmax" over all classes, or "sigmoid" of each alone, for heads with one
+            output or with several labels at once. Runs of before there was the choice recorded none and are "softmax".
+    """
+
+    def __init__(self, target, query, label, link="softmax"):
+        self.target, self.link = target, one_of("objective.link", link, ("softmax", "sigmoid"))
         self.index = None if label == "all" else resolve(target, query, "objective.label", label)
+        if link == "softmax" and len(target.classes) == 1:
+            raise ValueError(
+                f"objective.link=softmax: {target.name} has one output, whose softmax is always 1; use"
+                " objective.link=sigmoid"
+            )
         which = f"all {len(target.classes)} classes" if label == "all" else target.classes[self.index]
-        self.description = f"probability of {which}"
+        self.description = f"probability of {which}" + (" by sigmoid" if link == "sigmoid" else "")
 
     def __call__(self, x):
-        probabilities = self.target(x).softmax(1)
+        logits = self.target(x)
+        probabilities = logits.softmax(1) if self.link == "softmax" else logits.sigmoid()
         return probabilities if self.index is None else probabilities[:, self.index, None]
 
 

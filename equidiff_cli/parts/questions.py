@@ -26,7 +26,9 @@ class Invariance:
             raise ValueError(f"objective: must give values (N, K), gave {getattr(values, 'shape', type(values))}")
         with torch.enable_grad():
             if not objective(query.detach().requires_grad_().clone()).requires_grad:
-                raise ValueError("objective: its values cannot be differentiated; no argmax, detach or no_grad in it")
+                raise ValueError(
+                    "objective: its values cannot be differentiated; no argmax, detach or no_grad in it or the target"
+                )
         self.target = values[0].float()
 
     @torch.no_grad()

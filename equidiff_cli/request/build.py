@@ -19,9 +19,11 @@ from equidiff_cli.checks import choices
 from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
+from equidiff_cli.request.guard import untouched
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
-from equidiff_cli.target.target import Target, adopt, built
+from equidiff_cli.target.adopt import adopt, built
+from equidiff_cli.target.target import Target
 from equidiff_cli.weights.hub import find
 from equidiff_cli.weights.read import sha256
 
@@ -87,6 +89,8 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     query = picture[None].to(device)
     target = ready(target_source, query)
     question = question_of(config, target, query, *loss, objective)
+    if uses := getattr(target, "uses", None):
+        log.info("%s: %s", target.name, "; ".join(f"{name} {value}" for name, value in uses.items()))
     prior = prior_source.build(device=device, autocast=autocast)
     if config.compile:
         prior.compile()
@@ -117,6 +121,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             "precision": precision,
             "weights": weights,
             "warnings": warnings(config, target, question, picture),
+            **({"target_uses": uses} if uses else {}),
         },
     )
 
@@ -134,7 +139,8 @@ def part(config: DictConfig, group: str, *parts, **options):
     Whatever keeps it from being made is the request's fault and becomes a `ValueError` of one line.
     """
     try:
-        return instantiate(config[group], *parts, **options)
+        with untouched(f"{group}._target_={config[group].get('_target_')}"):
+            return instantiate(config[group], *parts, **options)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ValueError):
@@ -203,7 +209,8 @@ def sources(light):
 
 def ready(target_source, query):
     """The `Target` of a light object, or of what a user's `target._target_` returned, on the device of the query."""
-    target = adopt(built(target_source), query)
+    with untouched("target"):
+        target = adopt(built(target_source), query)
     target.model.to(query.device)
     return target
 

@@ -15,7 +15,7 @@ from equidiff_cli.parts.objectives import Features, Logit, Logits, Margin, Proba
 from equidiff_cli.pictures import read as pictures
 from equidiff_cli.pictures.convert import to_tensor
 from equidiff_cli.shipped import QUERIES
-from equidiff_cli.target.target import adopt
+from equidiff_cli.target.adopt import adopt
 from equidiff_cli.target.timm_models import EfficientNetLite0, TimmModel
 
 ROOT = Path(__file__).parents[2]

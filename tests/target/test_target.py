@@ -11,8 +11,9 @@ from torch import nn
 
 from equidiff_cli.circles.build import CirclesTarget
 from equidiff_cli.pictures.convert import to_tensor
+from equidiff_cli.target.adopt import built
 from equidiff_cli.target.small import CIFAR10, MEAN, STD, Embedded, embedded
-from equidiff_cli.target.target import Target, TargetSource, built, top_class
+from equidiff_cli.target.target import Target, TargetSource, top_class
 from equidiff_cli.target.timm_models import TimmModel
 from equidiff_cli.weights.hub import Source
 
