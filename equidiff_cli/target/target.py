@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from timm.layers import LayerNorm
 
 from equidiff_cli.checks import choices, number
+from equidiff_cli.target import layers
 from equidiff_cli.weights.hub import Source
 
 
@@ -60,44 +60,16 @@ class Target:
     @property
     def layers(self):
         """The names that `activations` accepts."""
-        return [name for name, _ in self.model.named_modules() if name]
+        return layers.names(self.model)
+
+    def outputs(self, x, layer):
+        """What the named layer gives each time that it is called for pictures (N, 3, H, W) in [0, 1], in order;
+        `ValueError` if it is not called. Tensors are copies."""
+        return layers.outputs(self.model, lambda: self(x), layer, self.name)
 
     def activations(self, x, layer):
-        """Output of the named layer for pictures (N, 3, H, W) in [0, 1].
-
-        The output is cloned, because an in-place operation after the layer may overwrite it. Of a layer that is used
-        several times, the first output is taken.
-        """
-        kept = []
-
-        def keep(_module, _input, output):
-            kept.append(output.clone() if isinstance(output, torch.Tensor) else output)
-
-        hook = self.model.get_submodule(layer).register_forward_hook(keep)
-        try:
-            self(x)
-        finally:
-            hook.remove()
-        if not kept:
-            raise ValueError(f"objective.layer={layer}: {self.name} does not use this layer in its forward pass")
-        return kept[0]
-
-    def channel_axis(self, layer, shape):
-        """The axis of the channels in a map of this `shape` that the named layer gives: 1, or -1 for (N, H, W, C).
-
-        Pictures are square, so maps are, and two equal sides show it. Where all three or none are equal: a linear
-        layer, a plain layer norm and all in a perceptron of linear layers work on the last axis, and of other layers
-        timm says it in `output_fmt`.
-        """
-        if (shape[1] == shape[2]) != (shape[2] == shape[3]):
-            return -1 if shape[1] == shape[2] else 1
-        module, around = map(self.model.get_submodule, (layer, layer.rpartition(".")[0]))
-        perceptron = (getattr(one, "fc2", None) for one in (module, around))  # as timm calls its last layer
-        linear = any(isinstance(one, torch.nn.Linear) for one in (module, *perceptron))
-        if linear or type(module) in (torch.nn.LayerNorm, LayerNorm):
-            return -1
-        nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC" and not isinstance(module, torch.nn.Conv2d)
-        return -1 if nhwc else 1
+        """Output of the named layer for pictures (N, 3, H, W) in [0, 1], the first of several."""
+        return self.outputs(x, layer)[0]
 
     def class_index(self, key, label):
         """The index of a class given by index or by name (case and underscores do not matter).
