@@ -20,6 +20,7 @@ from equidiff_cli.request.words import split
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory, words) -> work`
     "run": "draw pictures that the target cannot tell from the query",
     "fetch": "bring the weights of a prior and a target into the cache ahead",
+    "layers": "list the layers of a target, with what they give for one picture",
     "evaluate": "measure runs again from their files, beside what chance gives",
     "report": "put runs on one HTML page, or their pictures into a figure",
 }
@@ -95,8 +96,9 @@ def do(command, job, words):
         with working(command, job.directory):
             if record:
                 record.accept()
-            for path in work():
-                print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
+            for made in work():  # a path, or a line of a table
+                here = isinstance(made, Path) and made.is_relative_to(Path.cwd())
+                print(os.path.relpath(made) if here else made, flush=True)
 
 
 @contextmanager

@@ -58,6 +58,14 @@ class FetchConfig:
 
 
 @dataclass
+class LayersConfig:
+    """Everything `equidiff layers` takes: the target, and the prior whose pictures it sees."""
+
+    prior: Any = MISSING
+    target: Any = MISSING
+
+
+@dataclass
 class EvaluateConfig:
     """Everything `equidiff evaluate` takes besides the run directories."""
 
@@ -84,7 +92,13 @@ class ReportConfig:
     format: str = MISSING
 
 
-SCHEMAS = {"run": RunConfig, "fetch": FetchConfig, "evaluate": EvaluateConfig, "report": ReportConfig}
+SCHEMAS = {
+    "run": RunConfig,
+    "fetch": FetchConfig,
+    "layers": LayersConfig,
+    "evaluate": EvaluateConfig,
+    "report": ReportConfig,
+}
 
 
 def configs():
