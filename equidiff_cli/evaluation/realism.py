@@ -26,8 +26,8 @@ def realism(case):
         section.column("tail", white.chi_square_tail(case.samples.latents["z_start"]).tolist())
     skipped = gone or (None if case.options.likelihood else "likelihood=0 switches it off")
     if not skipped:
-        section.column("bits", bits(few(case.samples)).mean(0).tolist())
-        section.column("bits_error", standard_error(bits(few(case.samples))).tolist())
+        section.column("bits", lambda: bits(few(case.samples)).mean(0).tolist())
+        section.column("bits_error", lambda: standard_error(bits(few(case.samples))).tolist())
     for one in (likelihood, likelihood_solver_error, typicality_exact):
         section.add(one, skipped)
     for one in (frechet, kernel, precision, recall):

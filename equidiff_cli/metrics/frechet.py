@@ -11,6 +11,11 @@ def frechet_distance(a, b):
     """
     a, b = a.double(), b.double()
     difference = (a.mean(0) - b.mean(0)).square().sum()
+    if a.shape[1] > len(a) + len(b):  # the same by the singular values of (N, M) instead of covariances (D, D)
+        a, b = (part - part.mean(0) for part in (a, b))
+        a, b = a / (len(a) - 1) ** 0.5, b / (len(b) - 1) ** 0.5
+        overlap = torch.linalg.svdvals(a @ b.T).sum()
+        return (difference + a.square().sum() + b.square().sum() - 2 * overlap).clamp_min(0).item()
     cov_a, cov_b = torch.cov(a.T), torch.cov(b.T)
     root_a = square_root(cov_a)
     # (A B)^(1/2) has the trace of the symmetric (A^(1/2) B A^(1/2))^(1/2)

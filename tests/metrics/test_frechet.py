@@ -34,6 +34,16 @@ def test_frechet_distance_with_fewer_samples_than_features():
     assert 0 < frechet_distance(a, b) < float("inf") and frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
 
 
+def test_frechet_distance_of_many_features_needs_no_matrix_of_them():
+    """The same number as by covariances, which torchmetrics takes; a million squared would fit in no memory."""
+    a, b = features(12, d=40, shift=0.2), features(9, d=40, seed=1, scale=1.5)
+    expected = _compute_fid(a.mean(0), a.T.cov(), b.mean(0), b.T.cov()).item()
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-4)
+    wide = torch.zeros(12, 1_000_000, dtype=torch.float64)
+    wide[:, :40] = a
+    assert frechet_distance(wide, wide + torch.eye(1, 1_000_000)) == pytest.approx(1, rel=1e-6)
+
+
 def test_kernel_distance_against_torchmetrics():
     a, b = features(40), features(40, seed=1, shift=0.3)
     gamma = 1 / a.shape[1]

@@ -130,6 +130,37 @@ def test_every_missing_number_has_a_reason(nothing):
     assert found(named("strange", for_samples.function))["null_reason"] == "cannot be"
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "failed: MemoryError"),
+        (RuntimeError("you tried\nto allocate 9 bytes"), "failed: RuntimeError: you tried to allocate 9 bytes"),
+        (ValueError("has no classifier"), "has no classifier"),
+    ],
+)
+@pytest.mark.parametrize("where", ["samples", "unguided"])
+def test_a_number_that_fails_is_not_reported_and_the_others_are(error, reason, where, caplog):
+    def fail(set):
+        if where == "samples" or len(set) == 10:
+            raise error
+        return 1.0
+
+    section = Section("space", case(), WORDS)
+    section.add(named("length", fail))
+    section.column("length", lambda: [1.0] if where == "unguided" else fail(section.case.samples), what="here")
+    section.add(named("strange", lambda set: 2.0))
+    first, second = section.metrics
+    assert (first["value"], first["null"], first["reason"], first["null_reason"]) == (None, None, reason, reason)
+    assert "low" not in first and second["value"] == 2.0
+    assert section.values == ({"length_here": [1.0, None, None, None]} if where == "unguided" else {})
+    assert f"equidiff: length: not reported: {reason}" in caplog.messages
+
+
+def test_an_error_of_the_program_is_not_hidden():
+    with pytest.raises(TypeError):
+        found(named("length", lambda set: None + 1))
+
+
 def test_a_metric_may_be_of_another_set():
     one = found(named("length", lambda set: len(set), on=lambda case: case.unguided[:3], null=None))
     assert one["value"] == one["samples"] == 3
