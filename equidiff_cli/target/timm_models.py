@@ -7,9 +7,10 @@ from pathlib import Path
 
 import timm
 import torch
-from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_model_data_config
+from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
 
 from equidiff_cli.checks import choices, number
+from equidiff_cli.target.preprocessing import preprocessing
 from equidiff_cli.target.target import Target
 from equidiff_cli.weights.hub import Source, find
 from equidiff_cli.weights.read import load, read
@@ -61,7 +62,7 @@ class TimmModel:
         except RuntimeError as error:  # tensors that do not fit
             raise ValueError(f"{key}={file}: {textwrap.shorten(str(error), 300)}") from None
         model.pretrained_cfg.pop("state_dict")  # a second copy
-        transform = create_transform(**resolve_model_data_config(model))
+        transform = preprocessing(resolve_model_data_config(model))
         return Target(model, transform, imagenet_names(model), self.name, [file])
 
 
@@ -110,7 +111,7 @@ class EfficientNetLite0:
                 )
             state = dict(zip(wanted, state.values(), strict=True))
         model = load(lambda: timm.create_model("tf_efficientnet_lite0"), state, "target.weights", self.file)
-        transform = create_transform(**resolve_model_data_config(model))
+        transform = preprocessing(resolve_model_data_config(model))
         return Target(model, transform, imagenet_names(model), "efficientnet_lite0", [self.file])
 
 
