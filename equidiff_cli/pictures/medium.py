@@ -6,7 +6,7 @@ from PIL import Image
 
 from equidiff_cli.pictures.convert import to_image, to_tensor
 from equidiff_cli.pictures.grid import grid
-from equidiff_cli.pictures.read import load
+from equidiff_cli.pictures.read import reduced, square, whole
 from equidiff_cli.shipped import QUERIES
 
 
@@ -17,7 +17,14 @@ class Pictures:
 
     def query(self, query, size):
         """The picture that `query` names, `size` pixels a side; `ValueError` if it cannot be read."""
-        return to_tensor(load(query, size, QUERIES))
+        return to_tensor(square(whole(query, QUERIES)[0], size))
+
+    def original(self, query, shortest):
+        """(picture (3, H, W), lines): the whole picture that `query` names, with at most `shortest` pixels along its
+        shorter side, and what may mislead in it.
+        """
+        image, remarks = whole(query, QUERIES)
+        return to_tensor(reduced(image, shortest)), remarks
 
     def identify(self, x):
         """What a run's configuration says of its query: the same for a renamed file, another for other pixels."""

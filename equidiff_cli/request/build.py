@@ -19,6 +19,7 @@ from equidiff_cli.checks import choices
 from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
+from equidiff_cli.request.views import differing, views
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
 from equidiff_cli.target.target import Target, adopt, built
@@ -87,6 +88,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     query = picture[None].to(device)
     target = ready(target_source, query)
     question = question_of(config, target, query, *loss, objective)
+    seen = views(medium, config.query, target, question.objective, query)
     prior = prior_source.build(device=device, autocast=autocast)
     if config.compile:
         prior.compile()
@@ -116,16 +118,20 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             "device": name_of(device),
             "precision": precision,
             "weights": weights,
-            "warnings": warnings(config, target, question, picture),
+            "views": seen[0],
+            "warnings": warnings(config, target, question, picture, *seen),
         },
     )
 
 
-def warnings(config: DictConfig, target, question, picture):
+def warnings(config: DictConfig, target, question, picture, seen=None, of_query=()):
     """What may mislead in the result although the request is right, a line each: said before a run starts, kept in its
     summary and shown on its page.
+
+    Args:
+        seen, of_query: what `views` gave.
     """
-    return []
+    return [*of_query, *differing(seen, target, question.objective)]
 
 
 def part(config: DictConfig, group: str, *parts, **options):
