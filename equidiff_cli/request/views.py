@@ -45,7 +45,7 @@ def differing(found, target, objective):
     if found is None or "error" in found["original"]:
         return []
     original, query = found["original"], found["query"]
-    where = "the original of {} x {} pixels, {} in query.png of {} x {}"
+    where = "the original at {} x {} pixels, {} in query.png at {} x {}"
     lines = []
 
     def add(what, first, second):

@@ -66,7 +66,7 @@ def test_what_is_shrunk_away_is_said(seen):
     assert found["original"]["probability"] == pytest.approx(logits.softmax(0)[1].item())
     top, value = lines
     assert top.startswith("the top class of stripes is striped (") and "plain (" in top
-    assert "in the original of 96 x 64 pixels" in top and "in query.png of 16 x 16" in top
+    assert "in the original at 96 x 64 pixels" in top and "in query.png at 16 x 16" in top
     assert value.startswith("logit of plain is ") and "logits in the original" in value
 
 
