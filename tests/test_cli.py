@@ -24,6 +24,7 @@ FILES = {
     "samples",
     "samples.jsonl",
     "summary.json",
+    "unguided",
 }
 
 
@@ -62,12 +63,13 @@ def test_the_run_directory_is_complete_and_nothing_else(finished):
     _, _, directory = finished
     assert {path.name for path in directory.iterdir()} == FILES
     assert sorted(path.name for path in (directory / "samples").iterdir()) == ["000.png", "001.png", "002.png"]
+    assert {path.name for path in (directory / "unguided").iterdir()} == {"000.png", "001.png", "002.png"}
 
 
 def test_records_hold_what_the_contract_says(finished):
     _, _, directory = finished
     keys = "index seed status steps nfe seconds loss loss_unfiltered loss_filtered target objective"
-    keys += " objective_filtered objective_saved latent_norm file sha256"
+    keys += " objective_filtered objective_saved seen latent_norm file sha256"
     records = records_of(directory)
     assert sorted(record["index"] for record in records) == [0, 1, 2]
     for record in records:
@@ -107,7 +109,11 @@ def test_saved_pictures_are_the_measured_ones(finished):
             for z in (latents["z"][i][None], prior.flow(latents["z_start"][i][None])):
                 again = np.asarray(to_image(prior.decode(z)[0]), dtype=int)
                 assert np.abs(again - on_file).max() <= 1
-            saved = target(to_tensor(Image.open(directory / record["file"]))[None])[0, label].item()
+            logits = target(to_tensor(Image.open(directory / record["file"]))[None])[0]
+            probability, top = logits.softmax(0).max(0)
+            by_target = {"class": target.classes[top], "probability": pytest.approx(probability.item(), abs=1e-3)}
+            assert record["seen"] == {"smallconv": by_target}
+            saved = logits[label].item()
             assert saved == pytest.approx(record["objective_saved"], abs=1e-4)
             assert target(query)[0, label].item() == pytest.approx(record["target"], abs=1e-4)
             assert latents["z_start"][i].norm().item() == pytest.approx(record["latent_norm"], rel=1e-5)
@@ -121,6 +127,7 @@ def test_summary(finished):
     assert {"equidiff", "torch", "timm", "diffusers"} <= summary["versions"].keys()
     assert all(len(digest) == 64 for digest in summary["weights"].values()) and len(summary["weights"]) == 3
     assert summary["loss_scale"] == pytest.approx(1 / summary["null_spread"])
+    assert summary["query_seen"]["smallconv"]["class"] == "cat"
     assert summary["device"] == "cpu" or torch.cuda.is_available()
     assert summary["precision"] in ("fp32", "bf16") and summary["peak_memory_mib"] > 100
 

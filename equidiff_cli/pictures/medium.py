@@ -32,10 +32,14 @@ class Pictures:
         with Image.open(path) as image:
             return to_tensor(image)
 
-    def sheet(self, query, samples, objective):
-        """The query and the samples side by side, from the paths of their files; a PIL picture."""
+    def sheet(self, query, samples, objective, captions=None):
+        """The query and the samples side by side, from the paths of their files; a PIL picture.
+
+        Args:
+            captions: the lines under each of them, the query's first; None for no room for any.
+        """
         opened = []
         for file in (query, *samples):  # one file open at a time, however many there are
             with Image.open(file) as image:
                 opened.append(image.copy())
-        return grid(opened[0], opened[1:])
+        return grid(opened[0], opened[1:], captions=captions)

@@ -13,6 +13,7 @@ LATENTS = "latents.safetensors"
 GRID = "grid.png"
 QUERY = "query"  # and the suffix of its medium
 SAMPLES = "samples"  # the folder of the pictures
+UNGUIDED = "unguided"  # the folder of what the same starting noises give before anything is optimised
 STATE = ".state"  # the folder of what an unfinished run goes on from
 ASKED = ".hydra"  # the folder of what was asked: config.yaml, hydra.yaml, overrides.yaml
 LOG = "run.log"

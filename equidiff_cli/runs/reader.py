@@ -92,6 +92,10 @@ class Run:
         """Where the sample of a record is."""
         return self.path / record["file"]
 
+    def unguided_file(self, record):
+        """What the starting noise of a record's sample gave before anything was optimised; older runs have none."""
+        return self.path / names.UNGUIDED / Path(record["file"]).name
+
     @cached_property
     def rows(self):
         """`records`, each with what `evaluation.json` says of that sample; the evaluation has the last word."""

@@ -9,6 +9,7 @@ import torch
 from equidiff_cli.engine.device import exact, peak_memory
 from equidiff_cli.methods.events import Finished
 from equidiff_cli.runs.names import FORMAT
+from equidiff_cli.target.seen import seen
 from equidiff_cli.weights.read import sha256
 
 VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
@@ -41,6 +42,7 @@ class Recorder:
         best, question = event.best, self.parts.question
         on_file, file = self.run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
         (objective_saved,) = self.state.memory.attempt(lambda: self.measure(on_file[None]))
+        by_target = self.state.memory.attempt(lambda: self.see(on_file))
         self.run.save_record(
             {
                 "index": event.index,
@@ -54,6 +56,7 @@ class Recorder:
                 "objective": plain(best["objective"]),
                 "objective_filtered": plain(best["objective_filtered"]),
                 "objective_saved": plain(objective_saved),
+                "seen": by_target,
                 "latent_norm": best["z_start"].norm().item(),
                 "file": file,
                 "sha256": sha256(self.run.path / file),
@@ -74,15 +77,43 @@ class Recorder:
         with exact():
             return self.parts.question.objective(x.to(self.parts.prior.device))
 
+    def see(self, x):
+        """What the target sees in one picture (C, H, W), in float32 proper."""
+        with exact():
+            (by_target,) = seen(self.parts.target, x[None].to(self.parts.prior.device))
+        return by_target
+
+    def save_unguided(self, records):
+        """Draw what the starting noise of each sample gives before anything is optimised."""
+        prior, memory = self.parts.prior, self.state.memory
+        left = [record["index"] for record in records]
+
+        def draw():
+            some = left[: memory.plan.batch]
+            noise = torch.stack([prior.noise(self.seeds[index]) for index in some])
+            return some, prior.sample(noise, len(some)).cpu()
+
+        while left:
+            some, pictures = memory.attempt(draw)
+            for index, picture in zip(some, pictures, strict=True):
+                self.run.save_unguided(index, picture)
+            left = left[len(some) :]
+
     def close(self):
         """Write what is known when all samples are finished."""
         run, parts, state = self.run, self.parts, self.state
-        records = run.records()
+        records, seconds = run.records(), state.seconds
+        self.save_unguided(records)
+        query_seen = state.memory.attempt(lambda: self.see(run.medium.read(run.query)))
         files = [run.path / record["file"] for record in records]
+        captions = [caption(query_seen, plain(parts.question.target))]
+        captions += [caption(record.get("seen", {}), record["objective_saved"]) for record in records]
         run.save_grid(
-            run.medium.sheet(run.query, files, lambda x: parts.question.objective(x.to(parts.prior.device)).cpu())
+            run.medium.sheet(
+                run.query, files, lambda x: parts.question.objective(x.to(parts.prior.device)).cpu(), captions
+            )
         )
-        counts, seconds = Counter(record["status"] for record in records), state.seconds
+        counts = Counter(record["status"] for record in records)
         run.close(
             {"format": FORMAT}
             | parts.summary
@@ -94,9 +125,16 @@ class Recorder:
                 "peak_memory_mib": round(peak_memory(parts.prior.device), 1),
                 "null_spread": state.spread,
                 "loss_scale": parts.question.scale,
+                "query_seen": query_seen,
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             }
         )
+
+
+def caption(by_target, value):
+    """What stands under a picture of the sheet: what the target sees, and the objective if that is one number."""
+    lines = [f"{it['class']} {it['probability']:.2f}" for it in by_target.values()]
+    return lines + ([f"value {value:#.4g}"] if isinstance(value, float) else [])
 
 
 def plain(values):

@@ -76,6 +76,7 @@ STOPS = {  # what: (where, its name there, at which of its calls, what happens, 
     "disk full at the first lines": (writer, "append", 0, full_disk, OSError),
     "disk full between two records": (writer, "append", 2, full_disk, OSError),
     "disk full at a picture": (Image.Image, "save", 2, full_disk, OSError),
+    "disk full at an unguided picture": (writer.RunDir, "save_unguided", 1, full_disk, OSError),
     "disk full at the end": (writer.RunDir, "close", 0, full_disk, OSError),
     "no memory for the spread": (Prior, "flow", 1, no_memory, Exhausted),
     "no memory in the second step": (Prior, "flow", 3, no_memory, Exhausted),
@@ -95,6 +96,14 @@ def test_a_run_goes_on_after(stop, expected, monkeypatch, tmp_path):
     gc.collect()  # the lock is released with what held it, as it would be with the process
     run(tmp_path / "run")
     assert kills.contents(tmp_path / "run") == expected
+
+
+def test_the_unguided_pictures_are_those_of_the_first_step(tmp_path):
+    run(tmp_path / "run", "budget.steps=1")
+    found = kills.contents(tmp_path / "run")
+    for name in ("000.png", "001.png", "002.png"):
+        assert found[f"unguided/{name}"] == found[f"samples/{name}"]
+    assert len({found[f"unguided/{i:03d}.png"] for i in range(3)}) == 3
 
 
 def test_memory_that_runs_out_once_is_recorded_and_changes_no_file(expected, monkeypatch, tmp_path):
