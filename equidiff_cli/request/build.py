@@ -21,6 +21,7 @@ from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
+from equidiff_cli.target.names import described
 from equidiff_cli.target.target import Target, adopt, built
 from equidiff_cli.weights.hub import find
 from equidiff_cli.weights.read import sha256
@@ -91,7 +92,6 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     if config.compile:
         prior.compile()
     weights = prior_weights(prior) | target_weights(target)
-    own = objective and getattr(objective, "__name__", type(objective).__name__)
     settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}
     settings.pop("query")  # what it shows counts, not where it is
     identity = settings | medium.identify(picture) | {"weights (SHA-256)": weights}
@@ -108,7 +108,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         identity=identity,
         summary={
             "configuration": identity,
-            "objective": getattr(question.objective, "description", own or config.objective.get("_target_")),
+            "objective": described(question.objective, objective, config.objective.get("_target_")),
             "prior": prior.name,
             "target": target.name,
             "query": config.query,

@@ -7,6 +7,7 @@ import torch
 from timm.layers import LayerNorm
 
 from equidiff_cli.checks import choices, number
+from equidiff_cli.target.names import called
 from equidiff_cli.weights.hub import Source
 
 
@@ -150,7 +151,7 @@ def adopt(made, query):
             f"target._target_: returned a {name}; must return a torch.nn.Module or an equidiff Target, or what can be"
             " called like one and has model, name and files"
         )
-    made = made.requires_grad_(False).eval().to(query.device)
+    name, made = called(made), made.requires_grad_(False).eval().to(query.device)
     with torch.no_grad():
         logits = made(query)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
