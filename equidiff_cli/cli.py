@@ -3,11 +3,12 @@
 Nothing heavy is imported before a command runs, so that help and completion answer at once.
 """
 
+import io
 import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def main():
     try:
         code = command_line(sys.argv[1:])
         sys.stdout.flush()
+        if sys.stdout is sys.__stdout__ and sys.__stderr__:  # what a user's code says as the process ends
+            os.dup2(sys.__stderr__.fileno(), sys.stdout.fileno())
         return code
     except BrokenPipeError:  # who read a help page closed it; nobody is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,7 +90,7 @@ def do(command, job, words):
     from equidiff_cli.request.record import recording
 
     prepare = import_module(f"equidiff_cli.commands.{command}").prepare
-    with recording(job) if command == "run" else nullcontext() as record:
+    with named_alone() as names, recording(job) if command == "run" else nullcontext() as record:
         with preparing(command, job.directory):
             work = prepare(job.config, job.directory, words)
         if job.note:
@@ -96,7 +99,34 @@ def do(command, job, words):
             if record:
                 record.accept()
             for path in work():
-                print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
+                print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, file=names, flush=True)
+
+
+@contextmanager
+def named_alone():
+    """Standard output, for names of what is made alone: all else that is written to it meanwhile, from Python or below,
+    goes to standard error.
+    """
+    out = sys.stdout
+    try:
+        number, other = out.fileno(), sys.stderr.fileno()
+    except (io.UnsupportedOperation, AttributeError):  # no file: closed, or who called has put something in its place
+        with redirect_stdout(sys.stderr):
+            yield out
+        return
+    import ctypes
+
+    out.flush()
+    names = open(os.dup(number), "w", encoding=out.encoding, errors=out.errors)
+    os.dup2(other, number)
+    try:
+        yield names
+    finally:
+        out.flush()
+        ctypes.CDLL(None).fflush(None)  # what C keeps back until its buffer is full
+        os.dup2(names.fileno(), number)
+        with suppress(BrokenPipeError):
+            names.close()
 
 
 @contextmanager

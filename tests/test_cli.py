@@ -409,3 +409,19 @@ def test_completion(equidiff, monkeypatch, line, expected):
     monkeypatch.setenv("COMP_POINT", str(len(line)))
     done = equidiff("-sc", "query=bash")
     assert done.returncode == 0 and expected in done.stdout.split(), (done.stdout, done.stderr)
+
+
+def test_what_a_users_code_prints_goes_to_standard_error(process, tmp_path):
+    """As it is imported, built, called, ended; by Python, below it, and by C, whose buffer is written at the end."""
+    (tmp_path / "noisy.py").write_text(
+        "import atexit, ctypes, os, sys, torch\nprint('=> imported')\natexit.register(print, '=> ended')\n"
+        "class Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        print('=> built')\n        os.system('echo from a shell')\n"
+        "        ctypes.CDLL(None).puts(b'from C')\n        print('to the original', file=sys.__stdout__)\n"
+        "    def forward(self, x):\n        print('=> called')\n        return x.mean((2, 3))\n"
+    )
+    words = ("run", *QUICK, "samples=1", "target=function", "target._target_=noisy.Net", "hydra.run.dir=out")
+    done = process(*words)
+    assert (done.returncode, done.stdout) == (0, "out\n"), done.stderr
+    for said in ("=> imported", "=> ended", "=> built", "=> called", "from a shell", "from C", "to the original"):
+        assert said in done.stderr
