@@ -21,7 +21,7 @@ def null_spread(prior, question, samples, memory):
 
     def measure():
         batch = memory.plan.batch
-        return question.spread(prior.unguided(samples, batch), batch)
+        return question.spread(prior.unguided(samples, batch).clone(), batch)
 
     return memory.attempt(measure)
 

@@ -115,7 +115,7 @@ class Prior:
 
     def _velocity(self, z, condition):
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
-            return self.network.velocity(z, condition).float()
+            return self.network.velocity(z.clone(), condition).float()  # it may be a user's own, in place
 
     def compile(self):
         """Compile the velocity: a minute or more at its first call, faster afterwards."""

@@ -21,6 +21,7 @@ from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
+from equidiff_cli.target.copies import copied
 from equidiff_cli.target.target import Target, adopt, built
 from equidiff_cli.weights.hub import find
 from equidiff_cli.weights.read import sha256
@@ -179,10 +180,10 @@ def method_of(config: DictConfig, given=()):
 
 def question_of(config: DictConfig, target, query, distance, lowpass, objective=None):
     """The question, asked of the query once: a distance that does not fit the objective says so now."""
-    objective = part(config, "objective", target, query) if objective is None else objective
+    objective = part(config, "objective", target, query.clone()) if objective is None else objective
     with exact():
-        question = part(config, "question", objective, distance, lowpass, query)
-    question(query)
+        question = part(config, "question", *map(copied, (objective, distance, lowpass)), query.clone())
+    question(query.clone())
     return question
 
 

@@ -11,6 +11,7 @@ from equidiff_cli.study.cache import cached
 from equidiff_cli.study.case import Case
 from equidiff_cli.study.null import log_likelihoods, unguided
 from equidiff_cli.study.real import pictures_of
+from equidiff_cli.target.copies import copied
 from equidiff_cli.target.small import CIFAR10
 from equidiff_cli.weights.read import sha256
 
@@ -49,7 +50,7 @@ class Models:
     def case(self, run):
         """The run with its models, ready to be measured."""
         prior, target = self.load(run)
-        objective = part(run.config, "objective", target, run.query.to(self.device))
+        objective = copied(part(run.config, "objective", target, run.query.to(self.device, copy=True)))
         heldout, reason = self.heldout(run, target)
         return Case(
             run=run,

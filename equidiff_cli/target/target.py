@@ -7,6 +7,7 @@ import torch
 from timm.layers import LayerNorm
 
 from equidiff_cli.checks import choices, number
+from equidiff_cli.target.copies import copied
 from equidiff_cli.weights.hub import Source
 
 
@@ -37,6 +38,8 @@ class Target:
         name: what to call it in records.
         files: where its weights are, as far as they are files the user can see.
         channels: of what it takes: 3 of a picture, 2 of a point of the plane.
+
+    Network and transform are handed copies of pictures.
     """
 
     def __init__(self, model, transform, classes, name, files=(), channels=3):
@@ -55,7 +58,7 @@ class Target:
 
     def __call__(self, x):
         """Logits (N, classes) of pictures (N, 3, H, W) in [0, 1]."""
-        return self.model(self.transform(x))
+        return self.model(self.transform(x.clone()))  # they may normalise in place
 
     @property
     def layers(self):
@@ -145,14 +148,14 @@ def adopt(made, query):
     name = type(made).__name__
     if not isinstance(made, torch.nn.Module):
         if callable(made) and all(hasattr(made, needed) for needed in ("model", "name", "files")):
-            return made
+            return made if isinstance(made, Target) else copied(made)
         raise ValueError(
             f"target._target_: returned a {name}; must return a torch.nn.Module or an equidiff Target, or what can be"
             " called like one and has model, name and files"
         )
     made = made.requires_grad_(False).eval().to(query.device)
     with torch.no_grad():
-        logits = made(query)
+        logits = made(query.clone())
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
         raise ValueError(f"target._target_: {name} must map pictures (N, 3, H, W) in [0, 1] to logits (N, classes)")
     classes = getattr(made, "classes", None) or [str(i) for i in range(logits.shape[1])]
