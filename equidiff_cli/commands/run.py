@@ -9,7 +9,7 @@ from equidiff_cli.engine.progress import Progress
 from equidiff_cli.errors import Interrupted
 from equidiff_cli.request.build import build
 from equidiff_cli.runs.recorder import Recorder
-from equidiff_cli.runs.state import State
+from equidiff_cli.runs.state import State, agree
 from equidiff_cli.runs.writer import RunDir
 
 
@@ -25,6 +25,7 @@ def prepare(config, directory, words=()):
         disable_progress_bars()
     parts = build(config, words)
     run = RunDir.claim(directory, parts.medium, parts.identity)
+    agree(run, parts)
     return lambda: work(parts, run)
 
 

@@ -3,6 +3,7 @@
 from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import settle
 from equidiff_cli.engine.slots import Slots
+from equidiff_cli.engine.trial import varied
 from equidiff_cli.errors import WrongRequest
 
 
@@ -17,11 +18,12 @@ def slots_for(parts, size):
 
 
 def null_spread(prior, question, samples, memory):
-    """The question's spread over unguided samples, within `memory`."""
+    """The question's spread over unguided samples, within `memory`; 0 where the objective differs by rounding only."""
 
     def measure():
         batch = memory.plan.batch
-        return question.spread(prior.unguided(samples, batch).clone(), batch)
+        drawn = prior.unguided(samples, batch)
+        return question.spread(drawn.clone(), batch) if varied(question.objective, drawn, batch) else 0.0
 
     return memory.attempt(measure)
 
@@ -31,7 +33,10 @@ def loss_scale(asked, spread):
     if asked != "auto":
         return asked
     if not 0 < spread < float("inf"):
-        raise WrongRequest(f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number")
+        hint = ", or hold what differs by more than rounding" if spread == 0 else ""
+        raise WrongRequest(
+            f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number{hint}"
+        )
     return 1 / spread
 
 

@@ -4,6 +4,7 @@ from equidiff_cli.metrics.agreement import class_logit_errors, jensen_shannon, s
 from equidiff_cli.metrics.error import spread
 from equidiff_cli.study.findings import Section, words_beside
 from equidiff_cli.study.metric import MEDIAN, SHARE, median, metric, share
+from equidiff_cli.target.probabilities import logits
 
 WORDS = words_beside(__file__)
 
@@ -82,7 +83,8 @@ def logit_heldout(set, network):
 
 @metric
 def divergence(set, network):
-    return median(jensen_shannon(set.logits(network), of_query(set.case, network)))
+    given = (logits(network.target, outputs) for outputs in (set.logits(network), of_query(set.case, network)))
+    return median(jensen_shannon(*given))
 
 
 @metric

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from equidiff_cli.checks import number, one_of
+from equidiff_cli.target.probabilities import given, probabilities
 from equidiff_cli.target.target import top_class
 
 
@@ -23,7 +24,7 @@ class Logit:
 
     def __init__(self, target, query, label):
         self.target, self.index = target, resolve(target, query, "objective.label", label)
-        self.description = f"logit of {target.classes[self.index]}"
+        self.description = f"{'probability' if given(target) else 'logit'} of {target.classes[self.index]}"
 
     def __call__(self, x):
         return self.target(x)[:, self.index, None]
@@ -41,14 +42,14 @@ class Logits:
         else:
             self.index = [target.class_index("objective.labels", label) for label in labels]
         which = "all classes" if labels == "all" else ", ".join(target.classes[i] for i in self.index)
-        self.description = f"logits of {which}"
+        self.description = f"{'probabilities' if given(target) else 'logits'} of {which}"
 
     def __call__(self, x):
         return self.target(x)[:, self.index]
 
 
 class Probability:
-    """Softmax probabilities: of one class (K = 1) or of all ("all", for `distance=kl`)."""
+    """Probabilities, by softmax from logits: of one class (K = 1) or of all ("all", for `distance=kl`)."""
 
     def __init__(self, target, query, label):
         self.target = target
@@ -57,8 +58,8 @@ class Probability:
         self.description = f"probability of {which}"
 
     def __call__(self, x):
-        probabilities = self.target(x).softmax(1)
-        return probabilities if self.index is None else probabilities[:, self.index, None]
+        values = probabilities(self.target, self.target(x))
+        return values if self.index is None else values[:, self.index, None]
 
 
 class Margin:

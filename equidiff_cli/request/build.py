@@ -17,13 +17,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from equidiff_cli.checks import choices
 from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
+from equidiff_cli.engine.trial import pictures, try_question
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
-from equidiff_cli.target.copies import copied
+from equidiff_cli.target import probabilities
+from equidiff_cli.target.copies import Copied, copied
 from equidiff_cli.target.target import Target, adopt, built
 from equidiff_cli.weights.hub import find
+from equidiff_cli.weights.modules import Modules
 from equidiff_cli.weights.read import sha256
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ class Parts:
         seeds: (index, seed) of every sample.
         steps, threshold: the budget.
         batch, checkpoint, gradient_steps, loss_scale, null_samples: as configured, "auto" and "all" included.
+        tolerance: how far two values of the objective may be off and still be the same up to rounding.
         identity: flat; what results depend on. A run goes on only with the same.
         summary: what the record of the run says of the request; its "warnings" are lines about what may mislead.
     """
@@ -58,6 +62,7 @@ class Parts:
     gradient_steps: int | str
     loss_scale: float | str
     null_samples: int
+    tolerance: float
     identity: dict
     summary: dict
 
@@ -88,11 +93,14 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     query = picture[None].to(device)
     target = ready(target_source, query)
     question = question_of(config, target, query, *loss, objective)
+    own = own_weights(target, objective=question.objective, distance=loss[0], filter=loss[1], question=question)
+    named = objective and getattr(objective, "__name__", type(objective).__name__)
+    described = getattr(question.objective, "description", named or config.objective.get("_target_"))
+    tolerance = try_question(question, query, f"objective={described}, target={target.name}")
     prior = prior_source.build(device=device, autocast=autocast)
     if config.compile:
         prior.compile()
-    weights = prior_weights(prior) | target_weights(target)
-    own = objective and getattr(objective, "__name__", type(objective).__name__)
+    weights = prior_weights(prior) | target_weights(target) | own
     settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}
     settings.pop("query")  # what it shows counts, not where it is
     identity = settings | medium.identify(picture) | {"weights (SHA-256)": weights}
@@ -106,10 +114,11 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         seeds=[(i, sample_seed(config.seed, i)) for i in range(config.samples)],
         **{name: config.budget[name] for name in ("steps", "threshold")},
         **{name: config[name] for name in ("batch", "checkpoint", "gradient_steps", "loss_scale", "null_samples")},
+        tolerance=tolerance,
         identity=identity,
         summary={
             "configuration": identity,
-            "objective": getattr(question.objective, "description", own or config.objective.get("_target_")),
+            "objective": described,
             "prior": prior.name,
             "target": target.name,
             "query": config.query,
@@ -126,7 +135,7 @@ def warnings(config: DictConfig, target, question, picture):
     """What may mislead in the result although the request is right, a line each: said before a run starts, kept in its
     summary and shown on its page.
     """
-    return []
+    return [*probabilities.warning(target)]
 
 
 def part(config: DictConfig, group: str, *parts, **options):
@@ -203,9 +212,17 @@ def sources(light):
 
 
 def ready(target_source, query):
-    """The `Target` of a light object, or of what a user's `target._target_` returned, on the device of the query."""
-    target = adopt(built(target_source), query)
+    """The `Target` of a light object, or of what a user's `target._target_` returned, on the device of the query.
+
+    What it was found to be is kept with it: `states`, the SHA-256 of networks whose weights are in no file that is
+    known for sure, and `gives_probabilities`.
+    """
+    made = built(target_source)
+    target = adopt(made, query)
     target.model.to(query.device)
+    ours = made is not target_source and type(target_source).__module__.startswith("equidiff_cli.")
+    target.states = {} if ours else Modules().digests(made)
+    target.gives_probabilities = probabilities.are_given(target, pictures(query))
     return target
 
 
@@ -216,7 +233,23 @@ def prior_weights(prior):
 
 def target_weights(target, digest=sha256):
     """The same of a target, by `target/` and the file's name; `digest` gives the SHA-256 of a file."""
-    return {f"target/{file.name}": digest(file) for file in target.files}
+    files = {f"target/{file.name}": digest(file) for file in target.files}
+    return files | {f"target/{name}": state for name, state in target.states.items()}
+
+
+def own_weights(target, **parts):
+    """SHA-256 of the networks in a user's own parts but for those of the target, by group, kind and place."""
+    modules, found = Modules(), {}
+    for _ in modules.of(bare(target)):
+        pass  # now they are known
+    for group, made in parts.items():
+        found |= {f"{group}/{name}": state for name, state in modules.digests(bare(made)).items()}
+    return found
+
+
+def bare(made):
+    """What was made, without the wrapper that hands it copies."""
+    return made.made if isinstance(made, Copied) else made
 
 
 def recorded(run):

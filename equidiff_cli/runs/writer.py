@@ -149,17 +149,23 @@ class RunDir:
         for folder, stem in (*places, (self.samples, "*"), (self.path / names.ASKED, "*")):
             for file in halves(folder, stem):
                 file.unlink(missing_ok=True)
-        file = self.state / "state.safetensors"
-        facts = {"lengths": {self.lines.name: 0, self.losses.name: 0}}
-        if file.exists():
-            with safe_open(file, "pt") as opened:
-                facts = json.loads(opened.metadata()["facts"])
+        file, saved = self.state / "state.safetensors", self.facts
+        facts = saved or {"lengths": {self.lines.name: 0, self.losses.name: 0}}
         for log in (self.lines, self.losses):
             if log.exists():
                 os.truncate(log, facts["lengths"][log.name])
                 if not facts["lengths"][log.name]:
                     log.unlink()
-        return (load_file(file), facts) if file.exists() else None
+        return (load_file(file), facts) if saved else None
+
+    @property
+    def facts(self):
+        """The plain facts of the last saved state, or None."""
+        file = self.state / "state.safetensors"
+        if not file.exists():
+            return None
+        with safe_open(file, "pt") as opened:
+            return json.loads(opened.metadata()["facts"])
 
     def close(self, summary):
         """Gather the latents, write the summary, and remove the state: the run is finished."""

@@ -39,8 +39,11 @@ class Target:
         files: where its weights are, as far as they are files the user can see.
         channels: of what it takes: 3 of a picture, 2 of a point of the plane.
 
-    Network and transform are handed copies of pictures.
+    Network and transform are handed copies of pictures. `gives_probabilities` says whether the outputs are
+    probabilities instead of logits, see `probabilities.py`.
     """
+
+    gives_probabilities = False
 
     def __init__(self, model, transform, classes, name, files=(), channels=3):
         self.model, self.transform, self._classes = model.requires_grad_(False).eval(), transform, tuple(classes)

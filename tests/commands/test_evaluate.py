@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -241,8 +242,19 @@ def test_unguided_samples_are_drawn_once(evaluation, folder, monkeypatch):
 def test_an_objective_that_is_not_the_recorded_one_is_said(folder, tmp_path):
     run = copied(folder / "run", tmp_path / "run")
     lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
-    lines[2]["objective_saved"] += 5
-    (run / "samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in lines))
+
+    def recorded(more):
+        lines[2]["objective_saved"] += more
+        (run / "samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in lines))
+
+    now = lines[2]["objective_saved"]
+    recorded(5.0)
+    with pytest.raises(WrongRequest, match=r"run: the objective of samples/002\.png is ") as refused:
+        evaluate(run, options=["likelihood=0"])
+    numbers = re.findall(r"is (\S+), but the run recorded (\S+), \S+ null spreads off", str(refused.value))
+    assert [float(number) for number in numbers[0]] == pytest.approx([now, now + 5], abs=1e-3)
+    assert not (run / "evaluation.json").exists()
+    recorded(0.1 - 5.0)
     evaluate(run, options=["likelihood=0"])
     found = json.loads((run / "evaluation.json").read_text())
     assert found["missing"] == [] and len(found["per_sample"]) == 5

@@ -206,7 +206,7 @@ def stepped(saver, left=False):
 @pytest.mark.parametrize("every", [1, 7, 1000])
 def test_saving_takes_at_most_two_percent_of_the_time(monkeypatch, cost, every):
     clock, part = Clock(monkeypatch, cost), Part(Plan(1, 1, 1))
-    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, target=[0.0], spread=1.0, began=0.0)
     for step in range(1, 2000):
         clock.now += 0.3
         stepped(saver, left=step % every == 0)
@@ -218,7 +218,7 @@ def test_saving_takes_at_most_two_percent_of_the_time(monkeypatch, cost, every):
 
 def test_a_new_plan_is_saved_at_once(monkeypatch):
     clock, part = Clock(monkeypatch, 0.001), Part(Plan(4, 1, 0))
-    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, target=[0.0], spread=1.0, began=0.0)
     clock.now += 1
     stepped(saver)
     assert len(clock.saves) == 1
@@ -229,7 +229,7 @@ def test_a_new_plan_is_saved_at_once(monkeypatch):
 
 def test_a_save_that_had_to_wait_is_not_forgotten(monkeypatch):
     clock, part = Clock(monkeypatch, 0.01), Part(Plan(1, 1, 1))
-    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, target=[0.0], spread=1.0, began=0.0)
     clock.now += 0.3
     stepped(saver, left=True)  # too soon after the first one
     assert len(clock.saves) == 1
