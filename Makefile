@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-run: $(VENV)/.ready  ## the main job on the embedded models; ARGS="query=dog.png" for another run
+run: $(VENV)/.ready  ## the main job on the embedded models; ARGS="seed=1" for another run
 	@directory=$$($(BIN)/equidiff run $(ARGS)) && echo "pictures:" && ls $$directory/grid.png $$directory/samples/*.png
 
 test: $(VENV)/.ready  ## all tests

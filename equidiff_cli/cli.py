@@ -3,11 +3,12 @@
 Nothing heavy is imported before a command runs, so that help and completion answer at once.
 """
 
+import io
 import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from equidiff_cli.request.words import split
 COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(config, directory, words) -> work`
     "run": "draw pictures that the target cannot tell from the query",
     "fetch": "bring the weights of a prior and a target into the cache ahead",
+    "layers": "list the layers of a target, with what they give for one picture",
     "evaluate": "measure runs again from their files, beside what chance gives",
     "report": "put runs on one HTML page, or their pictures into a figure",
 }
@@ -32,6 +34,8 @@ def main():
     try:
         code = command_line(sys.argv[1:])
         sys.stdout.flush()
+        if sys.stdout is sys.__stdout__ and sys.__stderr__:  # what a user's code says as the process ends
+            os.dup2(sys.__stderr__.fileno(), sys.stdout.fileno())
         return code
     except BrokenPipeError:  # who read a help page closed it; nobody is left to be told
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,19 +88,51 @@ def execute(command, arguments):
 
 def do(command, job, words):
     """Check, load, say what was chosen, work, and name what is made on standard output, as it is made."""
+    from equidiff_cli.request.check import before
     from equidiff_cli.request.record import recording
 
-    prepare = import_module(f"equidiff_cli.commands.{command}").prepare
-    with recording(job) if command == "run" else nullcontext() as record:
+    with named_alone() as names, recording(job) if command == "run" else nullcontext() as record:
         with preparing(command, job.directory):
+            if job.refused:
+                raise WrongRequest(job.refused)
+            before(command, job.config, words)
+            prepare = import_module(f"equidiff_cli.commands.{command}").prepare  # with torch, which takes seconds
             work = prepare(job.config, job.directory, words)
         if job.note:
             say(job.note)
         with working(command, job.directory):
             if record:
                 record.accept()
-            for path in work():
-                print(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path, flush=True)
+            for made in work():  # a path, or a line of a table
+                here = isinstance(made, Path) and made.is_relative_to(Path.cwd())
+                print(os.path.relpath(made) if here else made, file=names, flush=True)
+
+
+@contextmanager
+def named_alone():
+    """Standard output, for names of what is made alone: all else that is written to it meanwhile, from Python or below,
+    goes to standard error.
+    """
+    out = sys.stdout
+    try:
+        number, other = out.fileno(), sys.stderr.fileno()
+    except (io.UnsupportedOperation, AttributeError):  # no file: closed, or who called has put something in its place
+        with redirect_stdout(sys.stderr):
+            yield out
+        return
+    import ctypes
+
+    out.flush()
+    names = open(os.dup(number), "w", encoding=out.encoding, errors=out.errors)
+    os.dup2(other, number)
+    try:
+        yield names
+    finally:
+        out.flush()
+        ctypes.CDLL(None).fflush(None)  # what C keeps back until its buffer is full
+        os.dup2(names.fileno(), number)
+        with suppress(BrokenPipeError):
+            names.close()
 
 
 @contextmanager

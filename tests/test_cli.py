@@ -24,6 +24,7 @@ FILES = {
     "samples",
     "samples.jsonl",
     "summary.json",
+    "unguided",
 }
 
 
@@ -62,12 +63,13 @@ def test_the_run_directory_is_complete_and_nothing_else(finished):
     _, _, directory = finished
     assert {path.name for path in directory.iterdir()} == FILES
     assert sorted(path.name for path in (directory / "samples").iterdir()) == ["000.png", "001.png", "002.png"]
+    assert {path.name for path in (directory / "unguided").iterdir()} == {"000.png", "001.png", "002.png"}
 
 
 def test_records_hold_what_the_contract_says(finished):
     _, _, directory = finished
     keys = "index seed status steps nfe seconds loss loss_unfiltered loss_filtered target objective"
-    keys += " objective_filtered objective_saved latent_norm file sha256"
+    keys += " objective_filtered objective_saved loss_saved on_file seen latent_norm file sha256"
     records = records_of(directory)
     assert sorted(record["index"] for record in records) == [0, 1, 2]
     for record in records:
@@ -107,7 +109,11 @@ def test_saved_pictures_are_the_measured_ones(finished):
             for z in (latents["z"][i][None], prior.flow(latents["z_start"][i][None])):
                 again = np.asarray(to_image(prior.decode(z)[0]), dtype=int)
                 assert np.abs(again - on_file).max() <= 1
-            saved = target(to_tensor(Image.open(directory / record["file"]))[None])[0, label].item()
+            logits = target(to_tensor(Image.open(directory / record["file"]))[None])[0]
+            probability, top = logits.softmax(0).max(0)
+            by_target = {"class": target.classes[top], "probability": pytest.approx(probability.item(), abs=1e-3)}
+            assert record["seen"] == {"smallconv": by_target}
+            saved = logits[label].item()
             assert saved == pytest.approx(record["objective_saved"], abs=1e-4)
             assert target(query)[0, label].item() == pytest.approx(record["target"], abs=1e-4)
             assert latents["z_start"][i].norm().item() == pytest.approx(record["latent_norm"], rel=1e-5)
@@ -117,10 +123,12 @@ def test_summary(finished):
     _, _, directory = finished
     summary = json.loads((directory / "summary.json").read_text())
     assert sum(summary["counts"].values()) == 3
+    assert summary["on_file"] == sum(record["on_file"] for record in records_of(directory))
     assert summary["samples_per_hour"] == pytest.approx(3 * 3600 / summary["wall_seconds"], rel=0.02)
     assert {"equidiff", "torch", "timm", "diffusers"} <= summary["versions"].keys()
     assert all(len(digest) == 64 for digest in summary["weights"].values()) and len(summary["weights"]) == 3
     assert summary["loss_scale"] == pytest.approx(1 / summary["null_spread"])
+    assert summary["query_seen"]["smallconv"]["class"] == "cat"
     assert summary["device"] == "cpu" or torch.cuda.is_available()
     assert summary["precision"] in ("fp32", "bf16") and summary["peak_memory_mib"] > 100
 
@@ -279,7 +287,7 @@ WRONG = {
     "image size": (["run", "prior.image_size=64"], "prior.image_size=64: use one of 32"),
     "precision": (["run", "precision=int8"], "precision=int8: use one of auto, fp32, bf16, fp16"),
     "device": (["run", "device=cuda:99"], "device=cuda:99: not on this machine; use auto or one of cpu"),
-    "device word": (["run", "device=gpu"], "device=gpu: not on this machine; use auto or one of cpu"),
+    "device word": (["run", "device=gpu"], "device=gpu: no such device; use auto, cpu, cuda"),
     "loss scale": (["run", "loss_scale=-1"], "loss_scale=-1: must be auto or a number above 0"),
     "loss scale as a word": (["run", "loss_scale=abc"], "loss_scale=abc: must be auto or a number above 0"),
     "class": (
@@ -390,7 +398,8 @@ def test_help_and_version_answer_without_torch(equidiff, process):
         assert done.returncode == 0 and done.stdout
         assert " torch" not in done.stderr and " hydra" not in done.stderr
     help_text = equidiff("--help").stdout
-    for word in ("objective=", "* logit", "filter.cutoff=0.5", "samples=8", "query=cat"):
+    words = ("objective=", "* logit", "filter.cutoff=0.5", "samples=8", "query=cat")
+    for word in (*words, "hydra.run.dir=", "hydra.sweep.dir=", "--config-dir ", "_target_="):
         assert word in help_text, word
 
 
@@ -409,3 +418,19 @@ def test_completion(equidiff, monkeypatch, line, expected):
     monkeypatch.setenv("COMP_POINT", str(len(line)))
     done = equidiff("-sc", "query=bash")
     assert done.returncode == 0 and expected in done.stdout.split(), (done.stdout, done.stderr)
+
+
+def test_what_a_users_code_prints_goes_to_standard_error(process, tmp_path):
+    """As it is imported, built, called, ended; by Python, below it, and by C, whose buffer is written at the end."""
+    (tmp_path / "noisy.py").write_text(
+        "import atexit, ctypes, os, sys, torch\nprint('=> imported')\natexit.register(print, '=> ended')\n"
+        "class Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        print('=> built')\n        os.system('echo from a shell')\n"
+        "        ctypes.CDLL(None).puts(b'from C')\n        print('to the original', file=sys.__stdout__)\n"
+        "    def forward(self, x):\n        print('=> called')\n        return x.mean((2, 3))\n"
+    )
+    words = ("run", *QUICK, "samples=1", "target=function", "target._target_=noisy.Net", "hydra.run.dir=out")
+    done = process(*words)
+    assert (done.returncode, done.stdout) == (0, "out\n"), done.stderr
+    for said in ("=> imported", "=> ended", "=> built", "=> called", "from a shell", "from C", "to the original"):
+        assert said in done.stderr

@@ -1,20 +1,47 @@
 """The pages with examples, word for word: their files are written, their commands and their Python run."""
 
+import io
 import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers import command
+
+from equidiff_cli.metrics.interval import wilson
+from equidiff_cli.request.check import before
+from equidiff_cli.request.schema import composed
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "how-to-extend.md").read_text()
 FILES = dict(re.findall(r"^`([\w/]+\.(?:py|yaml))`:\n\n```\w+\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 SHORTCUT, *BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 BLOCKS = [block for block in BLOCKS if "try " in block]
+
+
+README = (DOCS.parent / "README.md").read_text()
+EXAMPLES = re.findall(r"^    equidiff run(?: +(.*?))? *(?:#.*|\|.*)?$", README, re.MULTILINE)
+TINY = ("prior=embedded", "samples=1", "batch=1", "budget.steps=1", "prior.steps=1", "null_samples=2")
+
+
+@pytest.mark.parametrize("words", EXAMPLES)
+def test_the_examples_of_the_readme_run_in_a_fresh_clone(tmp_path, monkeypatch, words):
+    """As written, but smaller; where a target has to be downloaded, up to there. A GPU would have another prior."""
+    assert len(EXAMPLES) >= 8
+    words, _, piped = words.partition(" < ")
+    shipped = tmp_path / "equidiff_cli" / "shipped"
+    shipped.mkdir(parents=True)
+    (shipped / "queries").symlink_to(DOCS.parent / "equidiff_cli" / "shipped" / "queries")
+    if piped:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO((tmp_path / piped).read_bytes())))
+    if "target=resnet50" in words:
+        return before("run", composed(*shlex.split(words)), [])
+    done = command.in_process(["run", *shlex.split(words), *TINY], tmp_path)
+    assert done.returncode == 0 and "outputs/" in done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +125,17 @@ def test_the_notebook(tmp_path, monkeypatch):
         exec(text, names)
     shown = [output for cell in cells for output in cell["outputs"] if "image/png" in output.get("data", {})]
     assert len(shown) >= 2
+
+
+def test_the_intervals_of_the_worked_case():
+    """The table of how many samples one needs, by the formula that `evaluate` uses."""
+    page = (DOCS / "worked-case.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|((?: \d+ to \d+ % \|){3})$", page, re.MULTILINE)
+    assert [int(count) for count, _ in rows] == [8, 16, 64, 256]
+    for count, cells in rows:
+        bounds = [[int(number) for number in pair] for pair in re.findall(r"(\d+) to (\d+)", cells)]
+        intervals = [wilson(share * int(count), int(count)) for share in (0.5, 0.75, 1)]
+        assert bounds == [[round(100 * bound) for bound in pair] for pair in intervals]
+    for successes, low, high in re.findall(r"(\d+) of 64, \d+ % \[(\d+), (\d+)\]", page):
+        assert [round(100 * bound) for bound in wilson(int(successes), 64)] == [int(low), int(high)]
+    assert "none of 8 allows up to 32 %" in page and round(100 * wilson(0, 8)[1]) == 32

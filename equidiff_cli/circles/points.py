@@ -49,8 +49,11 @@ class Points:
         """The point in a file that `write` made."""
         return self._point([float(word) for word in path.read_text().split()])
 
-    def sheet(self, query, samples, objective):
-        """The plane with the training points, the objective, its level curve and the samples; a PIL picture."""
+    def sheet(self, query, samples, objective, captions=None):
+        """The plane with the training points, the objective, its level curve and the samples; a PIL picture.
+
+        There is no room for `captions` at points.
+        """
         from equidiff_cli.circles.figure import draw_run  # matplotlib takes a second, which only the end of a run needs
 
         members = torch.stack([self.read(file) for file in samples])

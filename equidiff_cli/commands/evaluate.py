@@ -18,7 +18,7 @@ from equidiff_cli.request.check import check_evaluation
 from equidiff_cli.runs.names import EVALUATION, EVALUATIONS, expand, is_run
 from equidiff_cli.study.members import read
 from equidiff_cli.study.models import Models
-from equidiff_cli.study.table import comparison, csv_of, row_of, table_of
+from equidiff_cli.study.table import comparison, csv_of, row_of, sentences, table_of, telling
 
 log = logging.getLogger(__name__)
 WIDTH = 120  # of tables where there is no terminal
@@ -69,8 +69,8 @@ def work(config, given, device):
             continue
         for warning in run.warnings:
             log.warning("equidiff: %s: %s", path, warning)
-        if len(jobs) == 1:
-            console.print(table_of(path, evaluation))
+        if len(jobs) == 1 or config.all:
+            show(path, evaluation, config.all, console)
         rows[path] = row_of(path, " ".join(run.overrides), run.summary, evaluation)
         yield path
     combine(given, rows, config.output, console)
@@ -78,6 +78,18 @@ def work(config, given, device):
         total = len(rows) + len(failures)
         summary = f"{len(failures)} of {total} were not evaluated: " if total > 1 else ""
         raise (Failed if broken else WrongRequest)(summary + "; ".join(failures))
+
+
+def show(path, evaluation, everything, console):
+    """What was found, and its numbers: a dozen or all."""
+    for sentence in sentences(evaluation):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    metrics = evaluation["metrics"] if everything else telling(evaluation["metrics"])
+    console.print(table_of(path, metrics))
+    if len(metrics) < len(evaluation["metrics"]):
+        file = path / EVALUATION
+        rest = f"{len(metrics)} of {len(evaluation['metrics'])} numbers; --all shows the others, {file} has them"
+        console.print(rest, highlight=False, markup=False, soft_wrap=True)
 
 
 def listed(given):
@@ -100,7 +112,7 @@ def combine(given, rows, output, console):
     """The table of several runs, and its CSV file for each sweep and for `output`."""
     if len(rows) > 1:
         console.print(comparison(list(rows.values())))
-    sweeps = {Path(word): [row for path, row in rows.items() if path.parent == Path(word)] for word in given}
+    sweeps = {Path(word): [row for path, row in rows.items() if Path(word) in path.parents] for word in given}
     files = {sweep / EVALUATIONS: of for sweep, of in sweeps.items() if of}
     if output is not None and rows:
         files[Path(output)] = list(rows.values())

@@ -8,8 +8,9 @@ from equidiff_cli.engine.interrupt import deferred
 from equidiff_cli.engine.progress import Progress
 from equidiff_cli.errors import Interrupted
 from equidiff_cli.request.build import build
+from equidiff_cli.runs.hindsight import advice
 from equidiff_cli.runs.recorder import Recorder
-from equidiff_cli.runs.state import State
+from equidiff_cli.runs.state import State, agree
 from equidiff_cli.runs.writer import RunDir
 
 
@@ -25,6 +26,7 @@ def prepare(config, directory, words=()):
         disable_progress_bars()
     parts = build(config, words)
     run = RunDir.claim(directory, parts.medium, parts.identity)
+    agree(run, parts)
     return lambda: work(parts, run)
 
 
@@ -50,8 +52,13 @@ def work(parts, run):
             if signals and state.settled:
                 state.save()
                 raise Interrupted(signals[0], run.path)
-        recorder.close()
+        late = recorder.close()
     if signals:  # while the last files were written; in a sweep there may be more to do
         raise Interrupted(signals[0], run.path)
-    progress.say(f"{progress.counts()}; pictures in {run.samples}, side by side in {run.grid}")
+    for line in late:
+        progress.say(f"warning: {line}")
+    found = "; ".join(filter(None, (progress.counts(), recorder.lost())))
+    progress.say(f"{found}; pictures in {run.samples}, side by side in {run.grid}")
+    if line := advice(run.records(), parts.steps, parts.threshold):
+        progress.say(line)
     return [run.path]

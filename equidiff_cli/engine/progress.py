@@ -10,6 +10,7 @@ from rich.table import Table
 from equidiff_cli.methods.events import Finished
 
 EVERY_SECONDS = 10.0
+LONG = 60.0  # seconds; how long a run takes is said at its first step if it may take more
 MOST_ROWS = 24
 COLOURS = {"running": "cyan", "converged": "green", "budget": "yellow", "nonfinite": "red"}
 
@@ -32,6 +33,7 @@ class Progress:
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
 
     def __enter__(self):
+        self.started = self.said = time.monotonic()  # of the samples; before them the spread was measured
         if self.live:
             self.live.start()
         return self
@@ -55,10 +57,14 @@ class Progress:
 
     def stepped(self, event):
         """Take note of a `Step`."""
+        first = not self.evaluations
         self.evaluations += len(event.index)
         for index, step, loss in zip(event.index, event.step, event.loss, strict=True):
             if index not in self.rows or self.rows[index][0] == "running":
                 self.rows[index] = ("running", step, loss)
+        if first and (most := self.most()) > LONG:
+            left = f"{self.samples - len(self.used)} samples (budget {self.steps} steps)"
+            self.say(f"at most about {duration(most)} for {left}, by the time of the first step")
         if self.live:
             self.live.update(self.table())
         elif time.monotonic() - self.said > EVERY_SECONDS:
@@ -80,6 +86,12 @@ class Progress:
         """How many samples have which status, in words."""
         tally = [f"{sum(row[0] == s for row in self.rows.values())} {s}" for s in COLOURS]
         return f"{len(self.used)} of {self.samples} samples finished (" + ", ".join(tally) + ")"
+
+    def most(self):
+        """The seconds left if all samples use up their budget and every step takes as long as those so far."""
+        begun = sum(row[1] for row in self.rows.values() if row[0] == "running")
+        steps = (self.samples - len(self.used)) * self.steps - begun
+        return (time.monotonic() - self.started) / self.evaluations * steps
 
     def left(self):
         """The time left if those in work use up their budget and those that wait take as long as finished ones."""
@@ -112,3 +124,9 @@ class Progress:
             return ""
         share = math.log(loss) / math.log(self.threshold) if self.threshold < 1 else 0.0
         return "█" * round(width * min(max(share, 0.0), 1.0))
+
+
+def duration(seconds):
+    """Seconds in words, rounded up to minutes."""
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -46,7 +46,7 @@ class Slots:
                 torch.cat([self.steps, self.steps.new_zeros(free)]),
                 torch.cat([self.seconds, self.seconds.new_zeros(free)]),
                 z0 if self.z0 is None else torch.cat([self.z0, z0]),
-                _append(self.state, init(z0)),
+                _append(self.state, init(z0.clone())),
                 _append(self.best, _unseen(self.best, free)),
             )
             self.index, self.steps, self.seconds, self.z0, self.state, self.best = rows

@@ -3,6 +3,7 @@
 from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import settle
 from equidiff_cli.engine.slots import Slots
+from equidiff_cli.engine.trial import varied
 from equidiff_cli.errors import WrongRequest
 
 
@@ -16,22 +17,28 @@ def slots_for(parts, size):
     return Slots(parts.seeds, size, parts.prior.device)
 
 
-def null_spread(prior, question, samples, memory):
-    """The question's spread over unguided samples, within `memory`."""
+def null_distance(prior, question, samples, memory):
+    """The null distance: the question's spread over unguided samples, in the unit of its distance, within `memory`; 0
+    where the objective differs by rounding only.
+    """
 
     def measure():
         batch = memory.plan.batch
-        return question.spread(prior.unguided(samples, batch), batch)
+        drawn = prior.unguided(samples, batch)
+        return question.spread(drawn.clone(), batch) if varied(question.objective, drawn, batch) else 0.0
 
     return memory.attempt(measure)
 
 
 def loss_scale(asked, spread):
-    """lambda of line 11: as asked, or for "auto" such that a loss of 1 is the spread over unguided samples."""
+    """lambda of line 11: as asked, or for "auto" such that a loss of 1 is the null distance."""
     if asked != "auto":
         return asked
     if not 0 < spread < float("inf"):
-        raise WrongRequest(f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number")
+        hint = ", or hold what differs by more than rounding" if spread == 0 else ""
+        raise WrongRequest(
+            f"loss_scale=auto: the objective's spread over unguided samples is {spread}; give a number{hint}"
+        )
     return 1 / spread
 
 
@@ -44,6 +51,6 @@ def start(parts):
     """
     plan = settled(parts)
     memory = Memory(plan)
-    spread = null_spread(parts.prior, parts.question, parts.null_samples, memory)
+    spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
     parts.question.scale = loss_scale(parts.loss_scale, spread)
     return slots_for(parts, plan.batch), memory

@@ -15,10 +15,11 @@ def cost(case):
         "device": summary.get("device", ""),
         "memory": summary.get("memory", "an unknown plan"),
     }
-    section = Section("cost", case, WORDS, facts)
     unfinished = None if summary else "the run is not finished"
     gone = ", ".join(gap["file"] for gap in case.run.missing)
     gone = f"deleted or replaced, so that successful samples cannot be counted: {gone}" if gone else None
+    none = f"none of {facts['unguided']} unguided samples is within {facts['tolerance']:g} null spreads"
+    section = Section("cost", case, WORDS, facts | {"never": "was not counted" if gone else none})
     section.add(nfe, gone)
     section.add(seconds, unfinished or gone)
     section.add(memory_time, unfinished or gone)

@@ -8,6 +8,7 @@ import torch
 
 from equidiff_cli.evaluation.perceptual import lpips_missing, lpips_pairs
 from equidiff_cli.metrics.diversity import cosine_distances, gaussian_similarity, pairs, rms_distances, vendi_score
+from equidiff_cli.study.features import seen
 from equidiff_cli.study.findings import Section, words_beside
 from equidiff_cli.study.metric import as_many, groups, groups_or_all, metric
 from equidiff_cli.study.sets import Set, once
@@ -20,12 +21,17 @@ def diversity(case):
     section, space = Section("diversity", case, WORDS), pixels(case.unguided)
     compared(section, space, section.filled("spaces", "pixels"))
     for network in case.networks:
-        compared(section, features(network), section.filled("spaces", "features", network=network))
+        compared(section, features(network), words_of(section, case, network))
     if case.heldout_reason:
         section.absent("distance_heldout", case.heldout_reason)
     section.add(distance_lpips, lpips_missing())
     section.column("query_distance", between(case.samples, case.query, space)[:, 0].tolist())
     return section
+
+
+def words_of(section, case, network):
+    """The words of the space of a network's features."""
+    return section.filled("spaces", "features", network=network, seen=seen(network.target, case.query.pictures))
 
 
 def compared(section, space, words):

@@ -1,11 +1,14 @@
 """All sections of one run put together: what `evaluation.json` holds."""
 
+from equidiff_cli.evaluation.advice import asked
 from equidiff_cli.evaluation.agreement import agreement
+from equidiff_cli.evaluation.conclusions import conclusions
 from equidiff_cli.evaluation.cost import cost
 from equidiff_cli.evaluation.diversity import diversity
 from equidiff_cli.evaluation.frequency import frequency
 from equidiff_cli.evaluation.invariance import invariance
 from equidiff_cli.evaluation.realism import realism
+from equidiff_cli.evaluation.seen import seen
 
 FORMAT = 1
 SECTIONS = (invariance, frequency, diversity, realism, agreement, cost)
@@ -18,19 +21,22 @@ def evaluate(case):
     columns = {name: about for section in sections for name, about in section.columns.items()}
     values = {name: entries for section in sections for name, entries in section.values.items()}
     rows = [
-        {"index": record["index"], "file": record["file"], "status": record["status"]}
+        {key: record[key] for key in ("index", "file", "status", "on_file") if key in record}
         | {name: entries[i] for name, entries in values.items()}
-        for i, record in enumerate(run.records)
+        | {"seen": networks}
+        for i, (record, networks) in enumerate(zip(run.records, seen(case.samples), strict=True))
     ]
-    return {
+    evaluation = {
         "format": FORMAT,
         "complete": run.complete,
         "warnings": run.warnings,
         "missing": run.missing,
         "null_spread": case.spread,
         "null_samples": len(case.unguided),
+        "query_seen": seen(case.query)[0],
         "per_sample": rows,
         "columns": columns,
         "metrics": [metric for section in sections for metric in section.metrics],
         "curves": [curve for section in sections for curve in section.curves],
     }
+    return evaluation | {"findings": conclusions(evaluation, asked(run))}

@@ -57,7 +57,7 @@ def cutoffs(case):
 def deviation(set):
     """|L(F_c(x)) - L*| (N, B) in null spreads, a column a cutoff c."""
     filters = [set.case.filter_at(cutoff) for cutoff in cutoffs(set.case)]
-    return torch.stack([set.case.errors(lowpass(set.pictures)) for lowpass in filters], dim=1).double()
+    return torch.stack([set.case.errors(lowpass(set.pictures.clone())) for lowpass in filters], dim=1).double()
 
 
 def middle(set):

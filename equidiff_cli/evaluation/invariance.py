@@ -69,9 +69,9 @@ def success(set, tolerance):
     return torch.cat([set.errors <= tolerance, torch.zeros(set.failures, dtype=torch.bool)])
 
 
-@metric(on=lambda case: case.unguided, null=None)
+@metric(over=SHARE, on=lambda case: case.unguided, null=None)
 def query_outlyingness(set):
-    return error.outlyingness(set.values, set.case.target_values)
+    return error.nearer(set.values, set.case.target_values)
 
 
 @metric(null=None)

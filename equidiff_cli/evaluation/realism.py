@@ -5,6 +5,7 @@ import torch
 from equidiff_cli.metrics import frechet as distances
 from equidiff_cli.metrics import typicality as white
 from equidiff_cli.metrics.likelihood import bits_per_dimension, standard_error
+from equidiff_cli.metrics.saturation import BRIGHT, DARK, saturation
 from equidiff_cli.study.findings import Section, words_beside
 from equidiff_cli.study.metric import MEAN, SHARE, Statistic, apart, as_many, metric
 from equidiff_cli.study.null import log_likelihoods
@@ -26,10 +27,12 @@ def realism(case):
         section.column("tail", white.chi_square_tail(case.samples.latents["z_start"]).tolist())
     skipped = gone or (None if case.options.likelihood else "likelihood=0 switches it off")
     if not skipped:
-        section.column("bits", bits(few(case.samples)).mean(0).tolist())
-        section.column("bits_error", standard_error(bits(few(case.samples))).tolist())
+        section.column("bits", lambda: bits(few(case.samples)).mean(0).tolist())
+        section.column("bits_error", lambda: standard_error(bits(few(case.samples))).tolist())
     for one in (likelihood, likelihood_solver_error, typicality_exact):
         section.add(one, skipped)
+    section.add(saturated)
+    section.column("saturated", saturated_each(case.samples).tolist())
     for one in (frechet, kernel, precision, recall):
         section.add(one)
     return section
@@ -45,6 +48,8 @@ def facts(case):
         "subsequence": SUBSEQUENCE,
         "orders": PERMUTATIONS + 1,
         "unlikely": UNLIKELY,
+        "dark": DARK,
+        "bright": BRIGHT,
         "options": case.options,
         "references": len(case.reference),
         "network": network.name + ("" if len(case.networks) > 1 else ", the target itself"),
@@ -134,6 +139,17 @@ def typicality_exact(set):
     return white.typicality(likelihoods(set)[1]).mean()
 
 
+@each
+def saturated_each(set):
+    """The saturation (N,) of every picture."""
+    return saturation(set.pictures.cpu())
+
+
+@metric(over=MEAN)
+def saturated(set):
+    return saturated_each(set)
+
+
 def comparable(case):
     """As many samples as are compared with unguided ones in features."""
     return case.samples[: case.half]
@@ -155,13 +171,13 @@ def kernel(set):
     return distances.kernel_distance(*features(set))
 
 
-@metric(on=comparable, null=apart, needs=32)
+@metric(over=SHARE, on=comparable, null=apart, needs=32)
 def precision(set):
     mine, reference = features(set)
-    return distances.precision_recall(reference, mine)[0]
+    return distances.covered(reference, mine)
 
 
-@metric(on=comparable, null=apart, needs=32)
+@metric(over=SHARE, on=comparable, null=apart, needs=32)
 def recall(set):
     mine, reference = features(set)
-    return distances.precision_recall(reference, mine)[1]
+    return distances.covered(mine, reference)

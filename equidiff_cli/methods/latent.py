@@ -41,7 +41,8 @@ class Latent:
             measured, grad, status = joined(
                 [evaluate(prior, question, *part, self.threshold, adjoint) for part in parts]  # lines 5-13
             )
-            z0, state = self.optimizer.step(slots.z0, grad, slots.state)  # line 13
+            state = {name: value.clone() for name, value in slots.state.items()}  # it may be a user's own, in place
+            z0, state = self.optimizer.step(slots.z0.clone(), grad.clone(), state)  # line 13
             norms = torch.stack([v.flatten(1).norm(dim=1) for v in (grad, slots.z0)])
             losses = torch.stack([measured[name] for name in ("loss", "loss_unfiltered", "loss_filtered")])
             numbers = torch.cat([losses, norms]).cpu()  # waits for the device again, for the check of the gradient
@@ -73,7 +74,7 @@ def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint()):
         z0 = z0.detach().requires_grad_()
         z = prior.flow(z0, adjoint)  # lines 5-7
         x = prior.decode(z, adjoint)  # line 8
-        unfiltered, filtered, values, values_filtered = question(x)  # lines 9-10
+        unfiltered, filtered, values, values_filtered = question(x.clone())  # lines 9-10
         loss = unfiltered + filtered  # line 11, scaled
     known = loss.detach().cpu()  # line 12 waits for the device
     status = torch.where(known < threshold, CONVERGED, torch.where(last, BUDGET, GOING))

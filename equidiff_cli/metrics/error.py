@@ -29,5 +29,10 @@ def outlyingness(values, target):
 
     Near 1 the query is an outlier, and plain samples hardly ever reach its values (K,). Nearness is Euclidean.
     """
+    return nearer(values, target).double().mean().item()
+
+
+def nearer(values, target):
+    """Whether each of the values (M, K) is nearer to their mean than the query's (K,): (M,) of booleans."""
     mean = values.mean(dim=0)
-    return ((values - mean).norm(dim=1) < (target - mean).norm()).double().mean().item()
+    return (values - mean).norm(dim=1) < (target - mean).norm()

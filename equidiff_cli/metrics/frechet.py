@@ -11,6 +11,11 @@ def frechet_distance(a, b):
     """
     a, b = a.double(), b.double()
     difference = (a.mean(0) - b.mean(0)).square().sum()
+    if a.shape[1] > len(a) + len(b):  # the same by the singular values of (N, M) instead of covariances (D, D)
+        a, b = (part - part.mean(0) for part in (a, b))
+        a, b = a / (len(a) - 1) ** 0.5, b / (len(b) - 1) ** 0.5
+        overlap = torch.linalg.svdvals(a @ b.T).sum()
+        return (difference + a.square().sum() + b.square().sum() - 2 * overlap).clamp_min(0).item()
     cov_a, cov_b = torch.cov(a.T), torch.cov(b.T)
     root_a = square_root(cov_a)
     # (A B)^(1/2) has the trace of the symmetric (A^(1/2) B A^(1/2))^(1/2)
@@ -47,11 +52,13 @@ def precision_recall(real, samples, k=3):
     A set covers a point that lies within one of its members' distance to that member's k-th nearest neighbour.
     Precision is the share of samples that the real set covers, recall the share of the real set that samples cover.
     """
-    real, samples = real.double(), samples.double()
-    between = _distances(real, samples)  # (N, M)
-    precision = (between <= _reach(real, k)[:, None]).any(0).double().mean().item()
-    recall = (_reach(samples, k)[:, None] >= between.T).any(0).double().mean().item()
-    return precision, recall
+    return tuple(covered(*sets, k).double().mean().item() for sets in ((real, samples), (samples, real)))
+
+
+def covered(by, points, k=3):
+    """Whether each of the points (M, D) is covered by a set (N, D), as in `precision_recall`: (M,) of booleans."""
+    by, points = by.double(), points.double()
+    return (_distances(by, points) <= _reach(by, k)[:, None]).any(0)
 
 
 def _reach(points, k):

@@ -35,3 +35,27 @@ def wilson(successes, count):
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = NORMAL / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def newcombe(first, second):
+    """Interval (low, high) at 95 %, in [-1, 1], of the difference of two shares of the same samples: Newcombe (1998,
+    "Improved confidence intervals for the difference between binomial proportions based on paired data"), method 10.
+
+    Wilson's intervals of both, squared and added, less what the answers have in common (their correlation phi). It does
+    not shrink to a point where all samples agree.
+
+    Args:
+        first, second: (N,) of booleans, one a sample.
+    """
+    count = len(first)
+    (p, q), both = (int(hits.sum()) for hits in (first, second)), int((first & second).sum())
+    (low_p, high_p), (low_q, high_q) = wilson(p, count), wilson(q, count)
+    scale = math.sqrt(p * (count - p) * q * (count - q))
+    agree = both * (count - p - q + both) - (p - both) * (q - both)
+    phi = (agree if agree < 0 else max(agree - count / 2, 0)) / scale if scale else 0.0
+    p, q = p / count, q / count
+
+    def added(a, b):
+        return math.sqrt(max(a * a - 2 * phi * a * b + b * b, 0.0))
+
+    return max(p - q - added(p - low_p, high_q - q), -1.0), min(p - q + added(high_p - p, q - low_q), 1.0)

@@ -7,7 +7,7 @@ Nothing is averaged, neither over K nor over N.
 import torch
 import torch.nn.functional as F
 
-from equidiff_cli.checks import number
+from equidiff_cli.parts.accepted import accepted
 
 
 class SquaredL2:
@@ -24,7 +24,7 @@ class Huber:
     """
 
     def __init__(self, delta):
-        self.delta = number("distance.delta", delta, above=0)
+        self.delta = accepted("distance.delta", delta)
 
     def __call__(self, values, target):
         return F.huber_loss(values, target.expand_as(values), reduction="none", delta=self.delta).sum(dim=1)

@@ -10,9 +10,7 @@ another cutoff, for an evaluation; of no filter it is a gaussian one.
 
 import torch
 
-from equidiff_cli.checks import number
-
-LEAST = 1e-6  # cutoff; far below what any picture has, and far above what float32 takes for zero
+from equidiff_cli.parts.accepted import accepted
 
 
 def filter_mirrored(images, gain):
@@ -34,7 +32,7 @@ class Gaussian:
     """Gain exp(-(r / cutoff)^2 / 2): exp(-1/2) = 0.61 at the cutoff, no ringing. `ValueError` for a wrong cutoff."""
 
     def __init__(self, cutoff):
-        self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
+        self.cutoff = accepted("filter.cutoff", cutoff)
 
     def at(self, cutoff):
         return Gaussian(cutoff)
@@ -52,8 +50,8 @@ class Butterworth:
     """
 
     def __init__(self, cutoff, order):
-        self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
-        self.order = number("filter.order", order, minimum=1, whole=True)
+        self.cutoff = accepted("filter.cutoff", cutoff)
+        self.order = accepted("filter.order", order)
 
     def at(self, cutoff):
         return Butterworth(cutoff, self.order)
@@ -69,7 +67,7 @@ class Ideal:
     """Gain 1 up to and including the cutoff, 0 above: it rings at edges. `ValueError` for a wrong cutoff."""
 
     def __init__(self, cutoff):
-        self.cutoff = number("filter.cutoff", cutoff, minimum=LEAST, maximum=1)
+        self.cutoff = accepted("filter.cutoff", cutoff)
 
     def at(self, cutoff):
         return Ideal(cutoff)

@@ -10,11 +10,10 @@ gradient among them that is not finite. Wrong settings raise `ValueError` naming
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 
-from equidiff_cli.checks import number
+from equidiff_cli.parts.accepted import accepted
 
 
 class SGD:
@@ -25,11 +24,9 @@ class SGD:
     """
 
     def __init__(self, lr, momentum, normalize):
-        self.lr = number("optimizer.lr", lr, above=0)
-        self.momentum = _decay("optimizer.momentum", momentum)
-        if not isinstance(normalize, bool):
-            raise ValueError(f"optimizer.normalize={normalize}: must be true or false")
-        self.normalize = normalize
+        self.lr = accepted("optimizer.lr", lr)
+        self.momentum = accepted("optimizer.momentum", momentum)
+        self.normalize = accepted("optimizer.normalize", normalize)
 
     def init(self, z):
         return {"momentum": torch.zeros_like(z)}
@@ -46,11 +43,9 @@ class Adam:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1) with a count of steps for each sample."""
 
     def __init__(self, lr, betas, epsilon):
-        self.lr = number("optimizer.lr", lr, above=0)
-        if not isinstance(betas, Sequence) or len(betas) != 2:
-            raise ValueError(f"optimizer.betas={betas}: must be two numbers at least 0 and below 1")
-        self.betas = tuple(_decay("optimizer.betas", beta) for beta in betas)
-        self.epsilon = number("optimizer.epsilon", epsilon, above=0)
+        self.lr = accepted("optimizer.lr", lr)
+        self.betas = accepted("optimizer.betas", betas)
+        self.epsilon = accepted("optimizer.epsilon", epsilon)
 
     def init(self, z):
         steps = torch.zeros(len(z), dtype=torch.int64, device=z.device)
@@ -81,9 +76,9 @@ class Shampoo:
     """
 
     def __init__(self, lr, momentum, epsilon):
-        self.lr = number("optimizer.lr", lr, above=0)
-        self.momentum = _decay("optimizer.momentum", momentum)
-        self.epsilon = number("optimizer.epsilon", epsilon, above=0)
+        self.lr = accepted("optimizer.lr", lr)
+        self.momentum = accepted("optimizer.momentum", momentum)
+        self.epsilon = accepted("optimizer.epsilon", epsilon)
 
     def init(self, z):
         state = {"momentum": torch.zeros_like(z)}
@@ -114,10 +109,3 @@ def _inverse_root(matrices, power, floor):
     eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
     eigenvalues, vectors = torch.linalg.eigh(torch.where(finite, matrices, eye))
     return (vectors * eigenvalues.clamp_min(floor).pow(-1 / power)[:, None]) @ vectors.mT
-
-
-def _decay(key, value):
-    """Return `value` if it is a number in [0, 1), else raise `ValueError` naming `key`."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{key}={value}: must be a number at least 0 and below 1")
-    return value

@@ -26,14 +26,17 @@ class Invariance:
             raise ValueError(f"objective: must give values (N, K), gave {getattr(values, 'shape', type(values))}")
         with torch.enable_grad():
             if not objective(query.detach().requires_grad_().clone()).requires_grad:
-                raise ValueError("objective: its values cannot be differentiated; no argmax, detach or no_grad in it")
+                raise ValueError(
+                    "objective: its values cannot be differentiated; no argmax, detach or no_grad in it or the target"
+                )
         self.target = values[0].float()
 
     @torch.no_grad()
     def spread(self, pictures, batch):
         """The mean distance of the objective on `pictures` (M, 3, H, W) to its own mean; for squared l2, the variance.
 
-        On unguided samples this is what chance gives, the unit in which losses are comparable between objectives.
+        On unguided samples this is what chance gives, the *null distance*: the unit in which losses are comparable
+        between objectives.
         """
         values = torch.cat([self.objective(part) for part in pictures.split(batch)]).float()
         return self.distance(values, values.mean(0)).mean().item()

@@ -6,7 +6,7 @@ from PIL import Image
 
 from equidiff_cli.pictures.convert import to_image, to_tensor
 from equidiff_cli.pictures.grid import grid
-from equidiff_cli.pictures.read import load
+from equidiff_cli.pictures.read import reduced, square, whole
 from equidiff_cli.shipped import QUERIES
 
 
@@ -17,7 +17,14 @@ class Pictures:
 
     def query(self, query, size):
         """The picture that `query` names, `size` pixels a side; `ValueError` if it cannot be read."""
-        return to_tensor(load(query, size, QUERIES))
+        return to_tensor(square(whole(query, QUERIES)[0], size))
+
+    def original(self, query, shortest):
+        """(picture (3, H, W), lines): the whole picture that `query` names, with at most `shortest` pixels along its
+        shorter side, and what may mislead in it.
+        """
+        image, remarks = whole(query, QUERIES)
+        return to_tensor(reduced(image, shortest)), remarks
 
     def identify(self, x):
         """What a run's configuration says of its query: the same for a renamed file, another for other pixels."""
@@ -32,10 +39,14 @@ class Pictures:
         with Image.open(path) as image:
             return to_tensor(image)
 
-    def sheet(self, query, samples, objective):
-        """The query and the samples side by side, from the paths of their files; a PIL picture."""
+    def sheet(self, query, samples, objective, captions=None):
+        """The query and the samples side by side, from the paths of their files; a PIL picture.
+
+        Args:
+            captions: the lines under each of them, the query's first; None for no room for any.
+        """
         opened = []
         for file in (query, *samples):  # one file open at a time, however many there are
             with Image.open(file) as image:
                 opened.append(image.copy())
-        return grid(opened[0], opened[1:])
+        return grid(opened[0], opened[1:], captions=captions)

@@ -10,16 +10,21 @@ import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from equidiff_cli.checks import choices
+from equidiff_cli.pictures import samples
+from equidiff_cli.pictures.colour import declared, to_srgb
+from equidiff_cli.pictures.kinds import is_heic, named
 
 log = logging.getLogger(__name__)
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")  # EPS would start Ghostscript
 MOST = 100  # megapixels
 LEAST = 8  # pixels a side
+LONGEST = 4  # times the shorter side: more than any target's transform leaves of a picture
+EXTRA = "pip install 'equidiff[pictures]'"  # reads more kinds
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # What Pillow raises for files that were cut off or altered.
 DAMAGED = (OSError, SyntaxError, ValueError, RuntimeError, ArithmeticError, IndexError, TypeError, struct.error)
 # EXIF orientation -> what undoes it. ImageOps.exif_transpose also writes all other tags anew and fails on odd ones.
@@ -31,19 +36,52 @@ def load(query, size, shipped):
     """A picture turned upright, its centre cropped to a square and resized; `ValueError`, one line, if there is none.
 
     Args:
-        query: a path, `-` for standard input, or the name of a shipped picture; a path that exists comes first.
+        query: a path, `-` for standard input, or the name of a shipped picture; a path that can be read comes first.
         size: pixels a side of what is returned.
         shipped: the folder of the shipped pictures, `<name>.png`.
 
     Returns:
-        An RGB `PIL.Image` of `size` x `size`; transparency lies on white, of an animation the first frame is taken.
+        An RGB `PIL.Image` of `size` x `size` in sRGB; transparency lies on white, of an animation the first frame is
+        taken. What may mislead in it is logged.
     """
-    query = str(query)
-    image = _upright(query, _bytes(query, Path(shipped)))
+    image, remarks = whole(query, shipped)
+    for remark in remarks:
+        log.warning("%s", remark)
+    return square(image, size)
+
+
+def square(image, size):
+    """The centre of a picture, cropped to a square, with `size` pixels a side."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2  # whole pixels; ImageOps.fit would cut through
-    image = _rgb(query, image.crop((left, top, left + side, top + side)))
+    image = image.crop((left, top, left + side, top + side))
     return image.resize((size, size), Image.Resampling.LANCZOS)  # widens its kernel when it shrinks: antialiased
+
+
+def reduced(image, shortest):
+    """A picture with at most `shortest` pixels along its shorter side; of a very long one the middle."""
+    width, height = image.size
+    side = min(image.size)
+    width, height = min(width, LONGEST * side), min(height, LONGEST * side)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    image = image.crop((left, top, left + width, top + height))
+    scale = min(1, shortest / side)
+    return image.resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
+
+
+def whole(query, shipped):
+    """(picture, remarks): all of what `load` crops, as RGB, upright, and a line for each thing that may mislead."""
+    query, shipped = str(query), Path(shipped)
+    namesake = shipped / f"{query}.png"
+    if not (os.path.exists(os.path.expanduser(query)) and os.path.isfile(namesake) and namesake.stem == query):
+        return _picture(query, _bytes(query, shipped))
+    try:
+        image, remarks = _picture(query, _bytes(query, shipped))
+        return image, [f"query={query}: is the file here, not the shipped picture of that name", *remarks]
+    except ValueError as error:
+        reason = str(error).removeprefix(f"query={query}: ")
+        said = f"query={query}: is the shipped picture; what has that name here is not taken ({reason})"
+        return _picture(query, namesake.read_bytes())[0], [said]
 
 
 def _bytes(query, shipped):
@@ -77,22 +115,67 @@ def _all_of(stream):
     return stream.read()
 
 
-def _upright(query, data):
-    """The first frame of a file, in any mode, turned as its EXIF orientation says."""
+def _picture(query, data):
+    """(RGB picture upright, remarks) of the bytes of a file."""
+    remarks = []
     with _reading(query):
-        image = Image.open(io.BytesIO(data), formats=FORMATS)  # the header alone
+        image = _opened(query, data)
     width, height = image.size
     if min(width, height) < LEAST:
         raise _wrong(query, f"the picture is {width} x {height} pixels, at least {LEAST} x {LEAST} are needed")
     if width * height > MOST * 1e6:
         raise _wrong(query, f"the picture is {width} x {height} pixels, at most {MOST} megapixels are read")
     with _reading(query):
-        several = getattr(image, "is_animated", False)
+        if getattr(image, "is_animated", False):
+            remarks.append("holds several frames, the first is used")
         image.load()
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    if several:
-        log.warning("%s", _wrong(query, "holds several frames, the first is used"))
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+    profile, of_profile = declared(image, data)
+    try:
+        grey, of_depth = samples.shallow(image)
+    except ValueError as error:
+        raise _wrong(query, str(error)) from None
+    colours, alpha = samples.split(grey, data) if grey is image else (grey, None)
+    image, of_colours = to_srgb(colours, profile)
+    if alpha is not None:
+        image.putalpha(alpha)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    remarks += [remark for remark in (of_depth, of_profile, of_colours) if remark]
+    image = image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+    return image, [str(_wrong(query, remark)) for remark in remarks]
+
+
+def _opened(query, data):
+    """A file as Pillow sees it, of which only the header was read; what Pillow does not read by optional packages."""
+    if is_heic(data):
+        try:
+            import pillow_heif
+        except ImportError:
+            raise _Named(f"a HEIC picture, which needs another package: {EXTRA}") from None
+        pillow_heif.register_heif_opener()
+        return Image.open(io.BytesIO(data), formats=["HEIF"])
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        if data[:4] in TIFF:
+            return _by_tifffile(data)
+        if name := named(data):
+            raise _Named(f"{name}; {', '.join(FORMATS)} are read") from None
+        raise
+    if samples.is_raw(image):
+        raise _Named("a camera's raw picture (TIFF), of which only a preview could be read: develop it")
+    return _by_tifffile(data) if samples.is_misread(image) else image
+
+
+def _by_tifffile(data):
+    try:
+        return samples.by_tifffile(data, MOST)
+    except ImportError:
+        raise _Named(f"a TIFF with samples that Pillow does not read, or cut off; {EXTRA} reads more of them") from None
+
+
+class _Named(Exception):
+    """What a file is that is not read."""
 
 
 @contextlib.contextmanager
@@ -101,27 +184,14 @@ def _reading(query):
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
+    except _Named as error:
+        raise _wrong(query, f"is {error}") from None
     except UnidentifiedImageError:
         raise _wrong(query, f"not a picture, or cut off; {', '.join(FORMATS)} are read") from None
     except Image.DecompressionBombError:
         raise _wrong(query, f"the picture is too large, at most {MOST} megapixels are read") from None
     except DAMAGED as error:
         raise _wrong(query, f"the picture is damaged or cut off: {error}") from None
-
-
-def _rgb(query, image):
-    """Any mode that Pillow decodes -> RGB; transparency on white."""
-    if image.mode == "F" or image.mode.startswith("I"):  # Pillow would clip these at 255 instead of scaling them
-        white = 1 if image.mode == "F" else 65535
-        values = np.asarray(image, dtype=np.float32)  # (H, W)
-        if not 0 <= values.min() <= values.max() <= white:  # not so for NaN
-            raise _wrong(query, f"grey values from {values.min():g} to {values.max():g}, 0 to {white} are read")
-        values = np.where(values == image.info.get("transparency", -1), white, values)
-        image = Image.fromarray((values * (255 / white)).round().astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def _wrong(query, what):

@@ -5,8 +5,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from equidiff_cli.checks import number, one_of
 from equidiff_cli.prior import sampler
+from equidiff_cli.prior.accepted import check_solver
 from equidiff_cli.prior.sampler import Adjoint
 from equidiff_cli.weights.hub import Source
 
@@ -16,13 +16,6 @@ NULL_STREAM = 2**64  # a third word of entropy keeps unguided samples apart from
 def sample_seed(seed, index):
     """The seed of sample `index` of a run: a hash of both, so that runs with neighbouring seeds share no noise."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-
-
-def check_solver(solver, steps, shift):
-    """`ValueError` for options of the solver out of range."""
-    one_of("prior.solver", solver, sampler.SOLVERS)
-    number("prior.steps", steps, minimum=1, whole=True)
-    number("prior.shift", shift, above=0)
 
 
 @runtime_checkable
@@ -115,7 +108,7 @@ class Prior:
 
     def _velocity(self, z, condition):
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
-            return self.network.velocity(z, condition).float()
+            return self.network.velocity(z.clone(), condition).float()  # it may be a user's own, in place
 
     def compile(self):
         """Compile the velocity: a minute or more at its first call, faster afterwards."""

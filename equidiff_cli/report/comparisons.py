@@ -1,6 +1,7 @@
 """The plots of several runs against each other, one line a run."""
 
 import math
+from itertools import pairwise
 from statistics import median, quantiles
 
 from equidiff_cli.report.plots import COLOURS, LOSS, curve_plot, kind, sparse
@@ -8,16 +9,19 @@ from equidiff_cli.report.svg import Axis, Line, Plot
 from equidiff_cli.report.words import number, setting
 from equidiff_cli.runs.reader import error
 
+CUTOFF = "filter.cutoff"
+DEVIATION = ("frequency", "deviation")  # section and name of the curve that one sweeps the cutoff for
 
-def compared(runs, names):
-    """`Plot`s with one line a run: the median loss, then every curve that the evaluations share."""
+
+def compared(runs, names, but=None):
+    """`Plot`s with one line a run: the median loss, then every curve that the evaluations share, `but` one."""
     plots = [median_loss(runs, names)]
     curves = {}
     for i, run in enumerate(runs):
         for curve in (run.evaluation or {}).get("curves", []):
             curves.setdefault((curve["section"], curve["name"]), []).append((i, curve))
-    for found in curves.values():
-        if len(found) < 2:
+    for which, found in curves.items():
+        if len(found) < 2 or which == but:
             continue
         lines = [
             Line(names[i], curve["x"]["values"], line["values"], style(i))
@@ -38,6 +42,46 @@ def compared(runs, names):
         ]
         plots.append(curve_plot(first, lines, " One line a run."))
     return [plot for plot in plots if plot]
+
+
+def deviation(runs, names):
+    """What one sweeps the cutoff of the filter for: how far low-passed samples are from the query's value at every
+    cutoff, one line a run, each with a dot at the cutoff that its run held. None where fewer than two are evaluated.
+    """
+    found = []
+    for i, run in enumerate(runs):
+        curve = next(
+            (c for c in (run.evaluation or {}).get("curves", []) if (c["section"], c["name"]) == DEVIATION), None
+        )
+        if curve:
+            found += [(i, curve, line) for line in curve["lines"] if line["name"] == "samples"]
+    if len({i for i, *_ in found}) < 2:
+        return None
+    found.sort(key=lambda one: runs[one[0]].settings.get(CUTOFF) or 1)
+    lines = [Line(names[i], curve["x"]["values"], line["values"], style(i)) for i, curve, line in found]
+    _, first, _ = found[0]
+    chance = [
+        Line("unguided", first["x"]["values"], line["values"], "kind-unguided neutral")
+        for line in first["lines"]
+        if line["name"] == "unguided"
+    ]
+    about = f" One line a run; a dot marks the {CUTOFF} that its samples were drawn with."
+    plot = curve_plot(first, [*lines, *chance], about)
+    plot.title = f"Deviation against the cutoff, for each {CUTOFF}"
+    plot.lines += [
+        Line(line.name, [place], [between(line.x, line.y, place)], line.style)
+        for (i, *_), line in zip(found, lines, strict=True)
+        if (place := runs[i].settings.get(CUTOFF)) is not None
+    ]
+    return plot
+
+
+def between(x, y, place):
+    """The value at `place` of a line through points with rising `x`; None beyond its ends and in gaps."""
+    for (a, low), (b, high) in pairwise(zip(x, y, strict=True)):
+        if a <= place <= b and None not in (low, high):
+            return low + (high - low) * (place - a) / (b - a)
+    return None
 
 
 def style(i):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from equidiff_cli import __version__
 from equidiff_cli.report import words
+from equidiff_cli.report.labels import differing, labels
 from equidiff_cli.runs.reader import error
 
 DPI = 300
@@ -29,8 +30,11 @@ SOFTWARE = f"EquiDiff report {__version__}"
 def draw(runs, file):
     """Write the figure of `runs` to `file`, a .png at 300 dpi or a .pdf."""
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that it puts into a PDF
-    keys, most = words.differing(runs), MOST if len(runs) == 1 else MOST_OF_SEVERAL
-    titles = [f"{words.label(run, keys)} – {words.held(run)} in {words.target(run)}" for run in runs[:MOST_RUNS]]
+    most = MOST if len(runs) == 1 else MOST_OF_SEVERAL
+    titles = [
+        f"{label} – {words.held(run)} in {words.target(run)}"
+        for run, label in zip(runs[:MOST_RUNS], labels(runs, differing(runs)), strict=False)
+    ]
     if len(runs) == 1:
         titles = [words.question(runs[0])]
     bands = [Band(run, title, most) for run, title in zip(runs, titles, strict=False)]

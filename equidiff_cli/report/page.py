@@ -10,7 +10,9 @@ import jinja2
 from markupsafe import Markup
 
 from equidiff_cli import __version__
-from equidiff_cli.report import comparisons, plots, words
+from equidiff_cli.report import comparisons, matrix, plots, words
+from equidiff_cli.report.found import findings, query_seen, said
+from equidiff_cli.report.labels import asking, differing, labels
 from equidiff_cli.report.pictures import LARGE, drawing, embed
 from equidiff_cli.report.samples import columns, samples
 from equidiff_cli.report.svg import draw
@@ -29,7 +31,7 @@ SUMMARY = {  # keys of summary.json that are shown beside versions and weights
     "wall_seconds": "wall time (s)",
     "samples_per_hour": "samples an hour",
     "peak_memory_mib": "peak memory (MiB)",
-    "null_spread": "null spread of the distance",
+    "null_spread": "null distance",
     "loss_scale": "loss scale",
 }
 GENERATOR = f"EquiDiff report {__version__}"
@@ -39,15 +41,16 @@ def render(runs):
     """The page for `runs` (of `data.read`) as text."""
     most = max(2, MOST_PICTURES // len(runs))
     most_rows = MOST_ROWS // len(runs) + 1
-    total = sum(min(len(run.rows), most) + 1 for run in runs[:MOST_SECTIONS])
+    total = sum(min(len(run.rows), most) * 5 // 4 + 1 for run in runs[:MOST_SECTIONS])  # unguided ones take a quarter
     budget = {"limit": LARGE if total <= 65 else 192, "most_bytes": MOST_BYTES // total}
-    keys = words.differing(runs)
-    names = [words.label(run, keys) for run in runs]
+    keys = differing(runs)
+    names = labels(runs, keys)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = words.number
     environment.filters["setting"] = words.setting
+    environment.filters["pathless"] = words.pathless
     environment.globals["figure"] = Figures()
     script = (HERE / "page.js").read_text()
     return environment.get_template(
@@ -105,8 +108,13 @@ def section(run, i, most, most_rows, budget):
         "question": words.question(run),
         "facts": words.facts(run),
         "outcome": words.outcome(run),
+        "findings": findings(run),
+        "query_seen": said(query_seen(run)),
         "query": embed(run.query_file, **budget),
         "cards": cards,
+        "pairs": any(card.unguided for card in cards),
+        "seen": any(card.seen for card in cards),
+        "given": words.given(run),
         "pixels": next((card.picture for card in cards if card.picture), None),
         "left_out": len(rows) - len(cards) if cards else 0,
         "drawing": None if run.pictured else drawing(run.grid_file),
@@ -153,14 +161,20 @@ def warnings(run):
 def overview(runs, names, keys):
     """What the template needs to compare several runs."""
     links = {i: f"#run-{i}" for i in range(MOST_SECTIONS)}
-    asking = [key for key in keys if key not in words.SILENT]
-    sweep = comparisons.against(runs, asking[0]) if len(asking) == 1 else None
+    asked = asking(keys)
+    swept = comparisons.against(runs, asked[0]) if len(asked) == 1 else None
+    if comparisons.CUTOFF in asked:
+        shown = [comparisons.deviation(runs, names), swept, *comparisons.compared(runs, names, comparisons.DEVIATION)]
+    else:
+        shown = [swept, *comparisons.compared(runs, names)]
     different = kinds(runs)
     return {
         "outcomes": outcomes(runs, keys, links),
         "measured": measured(runs, links),
         "left": keys[MOST_KEYS:],
-        "plots": ([sweep] if sweep else []) + comparisons.compared(runs, names),
+        "matrices": [it for it in (matrix.by_settings(runs, links), matrix.by_sample(runs, links)) if it],
+        "plots": [plot for plot in shown if plot],
+        "unevaluated": comparisons.CUTOFF in asked and shown[0] is None,
         "different": different if len(different) > 1 else [],
         "finished": sum(run.finished for run in runs),
         "samples": sum(len(run.rows) for run in runs),

@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -23,6 +23,17 @@ class Picture:
     small: bool
     phone: int = 1
     desk: int = 1
+
+    @property
+    def half(self):
+        """The same at half the size, where it stands beside another one."""
+        return replace(self, phone=-(-self.phone // 2), desk=-(-self.desk // 2))
+
+    @property
+    def thumb(self):
+        """The same at the size of a thumbnail."""
+        times = factor(self.width, 64) if self.small else 1
+        return replace(self, phone=times, desk=times)
 
 
 def embed(file, limit=LARGE, most_bytes=None):

@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 
+from equidiff_cli.report.found import disagreement, said
 from equidiff_cli.report.pictures import Picture, embed
 from equidiff_cli.report.words import number
 from equidiff_cli.runs.reader import error, typicality
 
 MARKS = {"converged": "●", "budget": "◐", "nonfinite": "✕"}
-SHOWN_ELSEWHERE = ("status", "error_spreads", "typicality")  # keys of an evaluation that have a column already
+SHOWN_ELSEWHERE = (
+    "status",
+    "error_spreads",
+    "typicality",
+    "disagreement",
+    "on_file",
+)  # keys of an evaluation that have a column already
 
 
 @dataclass(frozen=True)
@@ -21,14 +28,20 @@ class Column:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample as the page shows it; `values` by column key, `words` the same as text."""
+    """One sample as the page shows it; `values` by column key, `words` the same as text.
+
+    `unguided` is the picture that its starting noise gives before anything is optimised, `seen` what networks see.
+    """
 
     index: int
     status: str
     mark: str
     file: str
     error: str
+    on_file: bool | None
+    seen: str
     picture: Picture | None
+    unguided: Picture | None
     why: str
     values: dict
     words: dict
@@ -49,6 +62,12 @@ def columns(run):
     ]
     if not run.pictured:
         found.insert(1, Column("point", "coordinates", "the sample itself, as its file holds it"))
+    if any(record.get("on_file") is not None for record in run.rows):
+        found.insert(
+            2, Column("on_file", "on file", "whether the loss of the saved picture, too, is below the threshold")
+        )
+    if any(disagreement(record) is not None for record in run.rows):
+        found.append(Column("disagreement", "disagreement", _about_disagreement(run)))
     for key, entry in (run.evaluation or {}).get("columns", {}).items():
         if key not in SHOWN_ELSEWHERE:
             unit = f" ({entry['unit']})" if entry.get("unit") else ""
@@ -56,20 +75,27 @@ def columns(run):
     return found
 
 
+def _about_disagreement(run):
+    own = "the highest probability that another network gives to another class than the target’s, 0 where all agree"
+    return (run.evaluation or {}).get("columns", {}).get("disagreement", {}).get("about") or own
+
+
 def samples(run, shown, most, budget):
     """(the first `most` samples with their pictures, all samples without); `budget` is passed to `pictures.embed`."""
-    all_of_them = [_sample(run, record, shown, None, "") for record in run.rows]
+    all_of_them = [_sample(run, record, shown) for record in run.rows]
+    quarter = {"limit": budget["limit"] // 2, "most_bytes": budget["most_bytes"] // 4}
     cards = []
     for record in run.rows[:most] if run.pictured else []:
         why = run.missing.get(record["file"], "")
         picture = None if why else embed(run.file(record), **budget)
         if picture is None and not why:
             why = "cannot be read"
-        cards.append(_sample(run, record, shown, picture, why))
+        unguided = embed(run.unguided_file(record), **quarter)
+        cards.append(_sample(run, record, shown, picture, unguided, why))
     return cards, all_of_them
 
 
-def _sample(run, record, shown, picture, why):
+def _sample(run, record, shown, picture=None, unguided=None, why=""):
     values = {column.key: _value(run, record, column.key) for column in shown}
     status = str(record.get("status", "unknown"))
     return Sample(
@@ -78,7 +104,10 @@ def _sample(run, record, shown, picture, why):
         mark=MARKS.get(status, "?"),
         file=str(record.get("file") or ""),
         error=number(values["error"]),
+        on_file=record.get("on_file"),
+        seen=said(record.get("seen")),
         picture=picture,
+        unguided=unguided,
         why=why,
         values=values,
         words={key: str(value) if key == "seed" else number(value) for key, value in values.items()},
@@ -100,4 +129,8 @@ def _value(run, record, key):
         return error(run, record)[0]
     if key == "typicality":
         return typicality(run, record)
+    if key == "disagreement":
+        return disagreement(record)
+    if key == "on_file":
+        return {True: "yes", False: "no"}.get(record.get(key))
     return record.get(key.removeprefix("evaluated-"))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import median
 
-from equidiff_cli.report import words
+from equidiff_cli.report import labels, words
 
 MOST_KEYS = 8  # columns of settings that differ
 
@@ -36,7 +36,18 @@ def outcomes(runs, keys, links):
         ("seconds a success", "wall time of the run by its converged samples"),
         *((key.removesuffix("._target_"), "") for key in shown),
     ]
-    cells = [[*_results(run), *(_setting(run.settings.get(key), key) for key in shown)] for run in runs]
+    texts = [labels.texts(runs, key) for key in shown]
+    cells = [
+        [
+            *_results(run),
+            *(_setting(labels.value(run, key), column[i]) for key, column in zip(shown, texts, strict=True)),
+        ]
+        for i, run in enumerate(runs)
+    ]
+    if any(_on_file(run) is not None for run in runs):
+        columns.insert(2, ("on file", "share of the finished samples whose saved picture is below the threshold, too"))
+        for run, row in zip(runs, cells, strict=True):
+            row.insert(2, Cell(_on_file(run), "–" if _on_file(run) is None else f"{_on_file(run):.0%}"))
     return _table(columns, runs, links, cells)
 
 
@@ -51,10 +62,15 @@ def _table(columns, runs, links, cells):
     return Table(columns, [(links.get(i, ""), run.name, cells[i]) for i, run in enumerate(runs)])
 
 
-def _setting(value, key):
+def _on_file(run):
+    """The share of samples whose saved picture is below the threshold; None where it is not recorded."""
+    known = [record["on_file"] for record in run.rows if record.get("on_file") is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _setting(value, text):
     if value is None:
         return Cell(None, "–")
-    text = words.short(key, value)
     return Cell(value if isinstance(value, (int, float)) and not isinstance(value, bool) else text, text)
 
 

@@ -1,7 +1,9 @@
-"""Runs in words: numbers, the question a run asks, what came of it, what differs between runs, how to repeat one."""
+"""Runs in words: numbers, the question a run asks, what came of it, how to repeat one."""
 
 import math
+import re
 import shlex
+from pathlib import PurePath
 from statistics import median
 
 from equidiff_cli.runs.reader import error
@@ -14,6 +16,8 @@ DISTANCES = {
     "Cosine": "cosine distance",
     "KL": "Kullback-Leibler divergence",
 }
+WHERE = re.compile(r", ((?:mean|max) over space|at \[.*\]|whole|alone)$")  # in the description of an objective
+PATH = re.compile(r"(?<![\w.~/:])~?(?:/[^\s/(){}\[\]<>'\",;:]+)+/([^\s/(){}\[\]<>'\",;:]+)")  # an absolute one
 SILENT = ("samples", "batch", "device", "precision", "tf32", "compile")  # settings that ask no other question
 
 
@@ -51,7 +55,8 @@ def part(run, group):
 def held(run):
     """The objective in words."""
     if "objective" in run.summary:
-        return str(run.summary["objective"])
+        words = str(run.summary["objective"])
+        return words.rpartition(".")[2] if re.fullmatch(r"\w+(\.\w+)+", words) else words  # where code is
     options = {key: value for key, value in run.settings.items() if key.startswith("objective.")}
     words = [
         f"{key.partition('.')[2]} {value}"
@@ -63,10 +68,16 @@ def held(run):
 
 def target(run):
     """The name of the network under study."""
-    return str(run.summary.get("target") or run.settings.get("target.name") or part(run, "target"))
+    return pathless(run.summary.get("target") or run.settings.get("target.name") or part(run, "target"))
 
 
 def query(run):
+    """The query in words: of a file, its name."""
+    words = given(run)
+    return PurePath(words).name if PurePath(words).is_absolute() or words.startswith("~") else words
+
+
+def given(run):
     """The query as it was given."""
     return str(run.summary.get("query") or run.settings.get("query", "unknown"))
 
@@ -78,8 +89,18 @@ def asks(run):
 
 
 def question(run):
-    """What the run asks, in one sentence."""
-    return f"Which pictures can {target(run)} not tell from the query, as far as the {held(run)} is concerned?"
+    """What the run asks, as a title."""
+    what = "Pictures" if run.pictured else "Points"
+    return f"{what} with the same {WHERE.sub(_where, held(run))} in {target(run)} as the query"
+
+
+def _where(found):
+    return "" if found[1] == "alone" else f" ({found[1]})"
+
+
+def pathless(text):
+    """A text in which files are called by their names, without the folders of an absolute path."""
+    return PATH.sub(r"\1", str(text))
 
 
 def facts(run):
@@ -123,6 +144,8 @@ def outcome(run):
         words.append(f"{run.counts['budget']} used up their budget")
     if run.counts["nonfinite"]:
         words.append(f"{run.counts['nonfinite']} met a number that is not finite")
+    if known := [record["on_file"] for record in run.rows if record.get("on_file") is not None]:
+        words.append(f"{sum(known)} of {len(known)} are below the threshold on file, too, as saved in 8 bits")
     text = ", ".join(words) + "."
     if not run.finished:
         text = f"The run is not finished: {done} of {run.wanted} samples are. {text}"
@@ -134,30 +157,6 @@ def median_error(run):
     """(median error on the saved pictures, its unit); (None, "") without samples."""
     measured = [pair for pair in (error(run, record) for record in run.rows) if pair[0] is not None]
     return (median(value for value, _ in measured), measured[0][1]) if measured else (None, "")
-
-
-def differing(runs):
-    """The dotted settings in which runs differ, in the order of the runs; what asks no other question comes last."""
-    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
-    keys = [key for key in keys if len({repr(run.settings.get(key)) for run in runs if _settled(run, key)}) > 1]
-    keys = [key for key in keys if not key.endswith(("SHA-256)", "pixels)"))]
-    return sorted(keys, key=lambda key: key in SILENT)
-
-
-def _settled(run, key):
-    """Whether a setting is what counted: a run that failed before it began has some as they were given, others not."""
-    return not run.failure or (key in run.settings and key not in ("query", "device", "precision"))
-
-
-def label(run, keys, most=2):
-    """The name of a run, with what sets it apart if that is short."""
-    words = [f"{key}={short(key, run.settings.get(key))}" for key in keys if key not in SILENT]
-    return f"{run.name}: {', '.join(words)}" if 0 < len(words) <= most else run.name
-
-
-def short(key, value):
-    """A setting in a few letters: of a `_target_`, such as `equidiff_cli.parts.filters.Gaussian`, the last part."""
-    return setting(value).rpartition(".")[2] if key.endswith("_target_") else setting(value)
 
 
 def command(run):
@@ -172,6 +171,6 @@ def command(run):
     if choices.get("prior") == "auto" and choices.get("prior/choice@prior"):
         words = [word for word in words if word != "prior=auto"] + [f"prior={choices['prior/choice@prior']}"]
         remarks.append("prior=auto chose this prior on the device of this run.")
-    if "query" in run.settings and not str(query(run)).isidentifier():
+    if run.pictured and not given(run).isidentifier():
         remarks.append("Paths are relative to the directory in which the run was started.")
     return shlex.join(words), remarks

@@ -4,25 +4,30 @@ What a group's option accepts is checked by the object that its `_target_` names
 objects: they check their options when made, say where their weights come from, and read them only in `build`.
 """
 
-import inspect
 import logging
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from equidiff_cli.checks import choices
 from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
+from equidiff_cli.engine.trial import pictures, try_question
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
+from equidiff_cli.request.guard import untouched
+from equidiff_cli.request.part import parameters, part
+from equidiff_cli.request.views import differing, views
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
-from equidiff_cli.target.target import Target, adopt, built
+from equidiff_cli.target import probabilities
+from equidiff_cli.target.adopt import adopt, built
+from equidiff_cli.target.copies import Copied, copied
+from equidiff_cli.target.names import described
+from equidiff_cli.target.target import Target
 from equidiff_cli.weights.hub import find
+from equidiff_cli.weights.modules import Modules
 from equidiff_cli.weights.read import sha256
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,7 @@ class Parts:
         seeds: (index, seed) of every sample.
         steps, threshold: the budget.
         batch, checkpoint, gradient_steps, loss_scale, null_samples: as configured, "auto" and "all" included.
+        tolerance: how far two values of the objective may be off and still be the same up to rounding.
         identity: flat; what results depend on. A run goes on only with the same.
         summary: what the record of the run says of the request; its "warnings" are lines about what may mislead.
     """
@@ -57,6 +63,7 @@ class Parts:
     gradient_steps: int | str
     loss_scale: float | str
     null_samples: int
+    tolerance: float
     identity: dict
     summary: dict
 
@@ -87,11 +94,16 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     query = picture[None].to(device)
     target = ready(target_source, query)
     question = question_of(config, target, query, *loss, objective)
+    if uses := getattr(target, "uses", None):
+        log.info("%s: %s", target.name, "; ".join(f"{name} {value}" for name, value in uses.items()))
+    own = own_weights(target, objective=question.objective, distance=loss[0], filter=loss[1], question=question)
+    held = described(question.objective, objective, config.objective.get("_target_"))
+    tolerance = try_question(question, query, f"objective={held}, target={target.name}")
+    seen = views(medium, config.query, target, question.objective, query)
     prior = prior_source.build(device=device, autocast=autocast)
     if config.compile:
         prior.compile()
-    weights = prior_weights(prior) | target_weights(target)
-    own = objective and getattr(objective, "__name__", type(objective).__name__)
+    weights = prior_weights(prior) | target_weights(target) | own
     settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}
     settings.pop("query")  # what it shows counts, not where it is
     identity = settings | medium.identify(picture) | {"weights (SHA-256)": weights}
@@ -105,10 +117,11 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         seeds=[(i, sample_seed(config.seed, i)) for i in range(config.samples)],
         **{name: config.budget[name] for name in ("steps", "threshold")},
         **{name: config[name] for name in ("batch", "checkpoint", "gradient_steps", "loss_scale", "null_samples")},
+        tolerance=tolerance,
         identity=identity,
         summary={
             "configuration": identity,
-            "objective": getattr(question.objective, "description", own or config.objective.get("_target_")),
+            "objective": held,
             "prior": prior.name,
             "target": target.name,
             "query": config.query,
@@ -116,59 +129,31 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             "device": name_of(device),
             "precision": precision,
             "weights": weights,
-            "warnings": warnings(config, target, question, picture),
+            "views": seen[0],
+            "warnings": warnings(config, target, question, picture, *seen),
+            **({"target_uses": uses} if uses else {}),
         },
     )
 
 
-def warnings(config: DictConfig, target, question, picture):
+def warnings(config: DictConfig, target, question, picture, seen=None, of_query=()):
     """What may mislead in the result although the request is right, a line each: said before a run starts, kept in its
     summary and shown on its page.
+
+    Args:
+        seen, of_query: what `views` gave.
     """
-    return []
-
-
-def part(config: DictConfig, group: str, *parts, **options):
-    """The object that group `group` describes; `parts` and `options` are passed besides its own options.
-
-    Whatever keeps it from being made is the request's fault and becomes a `ValueError` of one line.
-    """
-    try:
-        return instantiate(config[group], *parts, **options)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, ValueError):
-            raise cause from None
-        while isinstance(cause, ImportError) and cause.__cause__:  # Hydra says it at length
-            cause = cause.__cause__
-        reason = " ".join(str(cause or error).split())
-        extra = re.search(r"got an unexpected keyword argument '(\w+)'", reason)
-        if extra and extra[1] in config[group]:  # else it comes from inside
-            names = [name for name in config[group] if name in parameters(config, group)]
-            raise ValueError(f"{group}.{extra[1]}: no such key; {choices(extra[1], names)}") from error
-        raise ValueError(f"{group}._target_={config[group].get('_target_')}: {reason}") from error
-
-
-def parameters(config: DictConfig, group: str):
-    """The names of what the function or class behind a group takes."""
-    try:
-        return inspect.signature(get_method(config[group]._target_)).parameters
-    except (ValueError, TypeError, ImportError):  # nothing that can be called, which `part` says better
-        return {}
+    return [*probabilities.warning(target), *of_query, *differing(seen, target, question.objective)]
 
 
 def light_prior(config: DictConfig):
     """The light object of the group `prior`."""
-    made = part(config, "prior")
-    lacking = [name for name in ("medium", "image_size", "steps", "sources", "build") if not hasattr(made, name)]
-    if lacking:
-        raise ValueError(f"prior._target_={config.prior._target_}: has no {lacking[0]}; see docs/how-to-extend.md")
-    return made
+    return part(config, "prior")
 
 
 def method_of(config: DictConfig, given=()):
     """The method, with what it takes of optimiser and budget; `ValueError` for an optimiser that it has no use for."""
-    takes = parameters(config, "method")
+    takes = parameters(config, "method") or {}
     if "optimizer" not in takes and (words := [word for word in given if re.match(r"\+*optimizer[.=]", word)]):
         raise ValueError(f"{words[0]}: the chosen method takes no optimizer; leave it out, or choose another method")
     offered = {name: config.budget[name] for name in ("steps", "threshold") if name in takes}
@@ -179,10 +164,10 @@ def method_of(config: DictConfig, given=()):
 
 def question_of(config: DictConfig, target, query, distance, lowpass, objective=None):
     """The question, asked of the query once: a distance that does not fit the objective says so now."""
-    objective = part(config, "objective", target, query) if objective is None else objective
+    objective = part(config, "objective", target, query.clone()) if objective is None else objective
     with exact():
-        question = part(config, "question", objective, distance, lowpass, query)
-    question(query)
+        question = part(config, "question", *map(copied, (objective, distance, lowpass)), query.clone())
+    question(query.clone())
     return question
 
 
@@ -202,9 +187,18 @@ def sources(light):
 
 
 def ready(target_source, query):
-    """The `Target` of a light object, or of what a user's `target._target_` returned, on the device of the query."""
-    target = adopt(built(target_source), query)
+    """The `Target` of a light object, or of what a user's `target._target_` returned, on the device of the query.
+
+    What it was found to be is kept with it: `states`, the SHA-256 of networks whose weights are in no file that is
+    known for sure, and `gives_probabilities`.
+    """
+    with untouched("target"):
+        made = built(target_source)
+        target = adopt(made, query)
     target.model.to(query.device)
+    ours = made is not target_source and type(target_source).__module__.startswith("equidiff_cli.")
+    target.states = {} if ours else Modules().digests(made)
+    target.gives_probabilities = probabilities.are_given(target, pictures(query))
     return target
 
 
@@ -215,7 +209,23 @@ def prior_weights(prior):
 
 def target_weights(target, digest=sha256):
     """The same of a target, by `target/` and the file's name; `digest` gives the SHA-256 of a file."""
-    return {f"target/{file.name}": digest(file) for file in target.files}
+    files = {f"target/{file.name}": digest(file) for file in target.files}
+    return files | {f"target/{name}": state for name, state in target.states.items()}
+
+
+def own_weights(target, **parts):
+    """SHA-256 of the networks in a user's own parts but for those of the target, by group, kind and place."""
+    modules, found = Modules(), {}
+    for _ in modules.of(bare(target)):
+        pass  # now they are known
+    for group, made in parts.items():
+        found |= {f"{group}/{name}": state for name, state in modules.digests(bare(made)).items()}
+    return found
+
+
+def bare(made):
+    """What was made, without the wrapper that hands it copies."""
+    return made.made if isinstance(made, Copied) else made
 
 
 def recorded(run):

@@ -1,5 +1,9 @@
-"""Values out of range and keys that nothing reads, in one line each; nothing is loaded for it."""
+"""Values out of range and keys that nothing reads, in one line each; nothing is loaded for it, torch neither.
 
+`before` is what a command's words are held against first: a wrong value is answered before anything heavy is imported.
+"""
+
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -7,10 +11,32 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from equidiff_cli.checks import choices, number, one_of, word_or_number
+from equidiff_cli.parts.accepted import LEAST
+from equidiff_cli.request.groups import GROUPS, check_group, check_query
 from equidiff_cli.request.schema import PRECISIONS, is_whole, options
-from equidiff_cli.runs.names import EVALUATIONS_BEGIN
+from equidiff_cli.runs.names import EVALUATIONS_BEGIN, find
 
-GROUPS = ("method", "prior", "target", "question", "objective", "distance", "filter", "optimizer")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def before(command: str, config: DictConfig, words):
+    """`ValueError` for the first thing that is wrong with a request, as far as that can be told without torch.
+
+    Args:
+        words: the overrides, or of `evaluate` and `report` the directories that were given.
+    """
+    if command == "run":
+        check(config)
+        check_query(config)
+    elif command == "evaluate":
+        check_evaluation(config)
+        if not any(Path(word).is_dir() for word in words):  # else those that can be are evaluated
+            find(words)
+    else:
+        complete(config)
+        for group in ("prior", "target") if command == "fetch" else ():
+            if config[group] is not None:
+                check_group(config, group)
 
 
 def complete(config: DictConfig):
@@ -41,14 +67,10 @@ def _known(node, above=""):
 
 
 def check(config: DictConfig):
-    """Raise `ValueError` for the first value out of range; what the groups hold is checked by their own objects."""
+    """Raise `ValueError` for the first value out of range; what needs a network or torch to tell is not looked at."""
     complete(config)
     for group in GROUPS:
-        if not OmegaConf.is_dict(config[group]):
-            raise ValueError(
-                f"{group}={config[group]}: must hold keys; in a file, another option is chosen in defaults:"
-                f" - override /{group}: {config[group]}"
-            )
+        check_group(config, group)
     number("samples", config.samples, minimum=1, whole=True)
     word_or_number("batch", config.batch, "auto", minimum=1, whole=True)
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
@@ -57,6 +79,15 @@ def check(config: DictConfig):
     number("null_samples", config.null_samples, minimum=2, whole=True)
     one_of("precision", config.precision, PRECISIONS)
     word_or_number("loss_scale", config.loss_scale, "auto", above=0)
+    check_device(config.device)
+    if isinstance(steps := config.prior.get("steps"), int):
+        check_solver_steps(config, steps)
+
+
+def check_device(device):
+    """`ValueError` for what is not the name of a device; whether this machine has it, torch knows."""
+    if not DEVICE.fullmatch(device):
+        raise ValueError(f"device={device}: no such device; use auto, cpu, cuda, cuda:1 (or another number) or mps")
 
 
 def check_solver_steps(config: DictConfig, steps: int):
@@ -67,9 +98,8 @@ def check_solver_steps(config: DictConfig, steps: int):
 
 def check_evaluation(config: DictConfig):
     """The same for `equidiff evaluate`."""
-    from equidiff_cli.parts.filters import LEAST  # with torch, which the other commands need not wait for
-
     complete(config)
+    check_device(config.device)
     number("null_samples", config.null_samples, minimum=16, whole=True)
     for name, bounds in (("tolerances", dict(above=0)), ("cutoffs", dict(minimum=LEAST, maximum=1))):
         if not config[name]:

@@ -37,6 +37,7 @@ def command_help(command, configs, words="[group=option]"):
     lines += ["", "keys:"]
     lines += [f"    {key}={value:<12} {word}" for key, value, word in keys(text)]
     lines += ["", textwrap.dedent(ENDING).strip()]
+    lines += ["", textwrap.dedent(OF_RUNS).strip()] if command == "run" else []
     return "\n".join(lines)
 
 
@@ -53,4 +54,11 @@ def keys(text):
 ENDING = """
     * the default. equidiff run -m key=a,b,c sweeps over values. Values with = , ( é or other signs than - _ . : / + are
     quoted twice: equidiff run 'query="a=b.png"'. Completion for bash: eval "$(equidiff -sc install=bash)".
+"""
+OF_RUNS = """
+    hydra.run.dir=DIR      where a run goes; with the directory of a stopped run it goes on
+    hydra.sweep.dir=DIR    the same of a sweep; hydra.sweep.subdir=NAME names the folder of each of its runs
+    --config-dir DIR       a folder with options of your own, such as DIR/filter/mine.yaml for filter=mine
+    GROUP._target_=a.b     a class or function b of your own, in a.py: see docs/how-to-extend.md
+    --cfg job              shows the configuration instead of running it
 """

@@ -15,7 +15,9 @@ from equidiff_cli.errors import Failed, Stopped, WrongRequest
 from equidiff_cli.request.auto import settle
 from equidiff_cli.request.messages import explained
 from equidiff_cli.request.schema import configs, register
-from equidiff_cli.request.words import flags_first, unknown_flag
+from equidiff_cli.request.settings import refused
+from equidiff_cli.request.sweep import empty_sweep
+from equidiff_cli.request.words import flags_first, spelled, unknown_flag
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ class Job:
         sweep: the directory of the sweep that it belongs to, or None.
         words: the overrides it was composed of.
         note: what a person should know of what was chosen, or None.
+        refused: what is wrong with the settings of Hydra itself, or None.
     """
 
     config: DictConfig
@@ -36,6 +39,7 @@ class Job:
     sweep: str | None
     words: list
     note: str | None
+    refused: str | None
 
     @classmethod
     def of(cls, config):
@@ -48,6 +52,7 @@ class Job:
             sweep=context.sweep.dir if context.mode.name == "MULTIRUN" else None,
             words=list(context.overrides.task),
             note=f"prior=auto: {choices['prior/choice@prior']}" if choices.get("prior") == "auto" else None,
+            refused=refused(context),
         )
 
 
@@ -59,8 +64,8 @@ def launch(command, arguments, do):
     """
     register()
     settle(arguments)
-    words = flags_first(arguments)
-    if problem := unknown_flag(words, command):
+    words = flags_first(spelled(command, arguments))
+    if problem := unknown_flag(words, command) or empty_sweep(words):
         raise WrongRequest(problem)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
     sys.argv = [sys.argv[0], *words]
@@ -69,6 +74,8 @@ def launch(command, arguments, do):
 
     def job(config):
         one = Job.of(config)
+        if one.refused:
+            os.chdir(HydraConfig.get().runtime.cwd)  # where Hydra may have left it for the output
         try:
             do(one)
         except (Stopped, KeyboardInterrupt) as error:

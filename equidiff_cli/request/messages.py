@@ -49,6 +49,9 @@ def explain(error, configs, arguments=()):
     """
     if isinstance(error, MarkedYAMLError):
         return _not_yaml(error)
+    for word in arguments:
+        if word.lstrip("+~").startswith("=") or word in ("~", "+", "++"):
+            return f"{word}: no key; give key=value"
     if isinstance(error, OverrideParseException):
         return _not_understood(error.override)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -56,8 +59,6 @@ def explain(error, configs, arguments=()):
         return f"{group}={option}: {choices(option, error.options or _options(configs, group))}"
     if "Config group override must be" in str(error):  # a number or null where the name of an option belongs
         for group, _, values in (word.lstrip("+").partition("=") for word in arguments):
-            if not group:
-                return f"={values}: no key; give key=value"
             for value in values.split(","):  # of a sweep
                 if (configs / group).is_dir() and not isinstance(safe_load(value), str):
                     return f"{group}={value}: {choices(value, _options(configs, group))}"
@@ -76,6 +77,11 @@ def _not_understood(word):
     key, equals, value = word.partition("=")
     if not equals:
         return f"{word}: no key; give key=value, such as query={word}"
+    if function := re.fullmatch(r"(choice|range|interval|glob|sort|shuffle|tag)\(\s*(.*)\)", value):
+        wrong = f"not understood as a {function[1]} of" if function[2] else "gives no"
+        return f"{word}: {wrong} values; list them, such as -m {key}=a,b"
+    if re.fullmatch(rf"{PLAIN}*(,{PLAIN}*)+", value) and not all(one.strip() for one in value.split(",")):
+        return f"{word}: nothing stands beside a comma; -m sweeps over values, such as {key}=a,b"
     if odd := " ".join(dict.fromkeys(re.sub(PLAIN, "", value, flags=re.ASCII))):
         quoted = shlex.quote('{}="{}"'.format(key, value.replace('"', '\\"')))
         return f"{word}: not understood; values with {odd} in them must be quoted twice, such as {quoted}"
@@ -90,6 +96,13 @@ def _of_composing(text, cause, configs):
         return f"{key}={value}: several values; -m sweeps over them, {key}=[{value}] gives a list, {quoted} one text"
     if found := re.search(r"An item is already at '(.*)'", text):
         return f"+{found[1]}: there is such a key; give {found[1]}=... without +"
+    if found := re.search(r"^(\S+) appears more than once|^Multiple values for (\S+)\. ", text):
+        group = found[1] or found[2]
+        return f"+{group}: an option of {group} is chosen already; give {group}=... without +"
+    if found := re.search(r"force-add of config groups is not supported: '\+\+(.*)'", text):
+        return f"++{found[1]}: is an option of a group; give {found[1]} without ++"
+    if found := re.search(r"Could not delete(?: from config\.)? '(.*?)'(?: does not exist)?\.", text):
+        return f"~{found[1]}: there is nothing of that name to take out"
     file = re.match(r"In '([^'/]+)/([^']+)': ", text)
     prefix = f"{file[1]}={file[2]}: " if file else ""
     key = getattr(cause, "full_key", None)
@@ -101,6 +114,8 @@ def _of_composing(text, cause, configs):
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)):
         return prefix + _no_such_key(key, cause.parent_node, configs)
     if isinstance(cause, ValidationError):
+        if cause.value == {}:  # +key.below=...
+            return f"{prefix}{key}: is a value and has no keys; give {key}=..."
         value = {"None": "null", "True": "true", "False": "false"}.get(str(cause.value), cause.value)  # as in YAML
         needed = next((what for sign, what in NEEDED.items() if sign in str(cause)), "be of its type")
         return f"{prefix}{key}={value}: must {needed}"

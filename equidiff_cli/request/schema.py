@@ -58,6 +58,14 @@ class FetchConfig:
 
 
 @dataclass
+class LayersConfig:
+    """Everything `equidiff layers` takes: the target, and the prior whose pictures it sees."""
+
+    prior: Any = MISSING
+    target: Any = MISSING
+
+
+@dataclass
 class EvaluateConfig:
     """Everything `equidiff evaluate` takes besides the run directories."""
 
@@ -70,6 +78,7 @@ class EvaluateConfig:
     likelihood: int = MISSING
     probes: int = MISSING
     likelihood_steps: int = MISSING
+    all: bool = MISSING
     output: str | None = None
     seed: int = MISSING
     device: str = MISSING
@@ -84,7 +93,13 @@ class ReportConfig:
     format: str = MISSING
 
 
-SCHEMAS = {"run": RunConfig, "fetch": FetchConfig, "evaluate": EvaluateConfig, "report": ReportConfig}
+SCHEMAS = {
+    "run": RunConfig,
+    "fetch": FetchConfig,
+    "layers": LayersConfig,
+    "evaluate": EvaluateConfig,
+    "report": ReportConfig,
+}
 
 
 def configs():

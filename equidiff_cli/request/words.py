@@ -4,6 +4,13 @@ from pathlib import Path
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 
+SPELLED = {("evaluate", "--all"): "all=true"}  # options of ours, and what they stand for
+
+
+def spelled(command, arguments):
+    """The words of a command with its own options as the overrides that they stand for."""
+    return [SPELLED.get((command, word), word) for word in arguments]
+
 
 def flags_first(arguments):
     """Options before overrides, which is the only order that Hydra's parser takes."""

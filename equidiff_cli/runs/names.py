@@ -1,8 +1,10 @@
 """What the files of a run directory are called, and which directories a person's words stand for.
 
-A sweep's directory stands for its runs, which lie in numbered folders below it.
+A sweep's directory stands for its runs, which lie in numbered folders below it, or wherever `hydra.sweep.subdir` put
+them.
 """
 
+import re
 from pathlib import Path
 
 FORMAT = 1  # of what a run leaves; another one cannot be measured by this version
@@ -13,6 +15,7 @@ LATENTS = "latents.safetensors"
 GRID = "grid.png"
 QUERY = "query"  # and the suffix of its medium
 SAMPLES = "samples"  # the folder of the pictures
+UNGUIDED = "unguided"  # the folder of what the same starting noises give before anything is optimised
 STATE = ".state"  # the folder of what an unfinished run goes on from
 ASKED = ".hydra"  # the folder of what was asked: config.yaml, hydra.yaml, overrides.yaml
 LOG = "run.log"
@@ -36,10 +39,33 @@ def is_finished(path):
 
 
 def jobs(path):
-    """The numbered folders of a sweep's directory in which a job was begun, in order; failed jobs are among them."""
-    folders = [folder for folder in Path(path).iterdir() if folder.name.isdecimal()]
-    begun = [folder for folder in folders if (folder / ASKED).is_dir() or is_run(folder)]
-    return sorted(begun, key=lambda folder: int(folder.name))
+    """The folders of a sweep's directory in which a job was begun, in order; failed jobs are among them.
+
+    In order is 2, 10, and `lr=2`, `lr=10`: numbers in names count as numbers. Without `multirun.yaml`, which Hydra
+    leaves in a sweep, only numbered folders are looked at: else every folder above runs would be one.
+    """
+    if (Path(path) / SWEEP).exists():
+        begun = _begun(Path(path))
+    else:
+        begun = [folder for folder in Path(path).iterdir() if folder.name.isdecimal() and _is_begun(folder)]
+    return sorted(begun, key=lambda folder: _natural(folder.relative_to(path).as_posix()))
+
+
+def _is_begun(folder):
+    return (folder / ASKED).is_dir() or is_run(folder)
+
+
+def _begun(folder):
+    """The folders below `folder` in which a job was begun, at any depth, but none inside another."""
+    for below in folder.iterdir():
+        if below.is_dir() and not below.is_symlink():
+            yield from [below] if _is_begun(below) else _begun(below)
+
+
+def _natural(text):
+    """What sorts texts with numbers in them by the numbers."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)  # a text, a number, a text ...
+    return [(float(part), part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def expand(word):

@@ -92,6 +92,10 @@ class Run:
         """Where the sample of a record is."""
         return self.path / record["file"]
 
+    def unguided_file(self, record):
+        """What the starting noise of a record's sample gave before anything was optimised; older runs have none."""
+        return self.path / names.UNGUIDED / Path(record["file"]).name
+
     @cached_property
     def rows(self):
         """`records`, each with what `evaluation.json` says of that sample; the evaluation has the last word."""
@@ -220,8 +224,8 @@ def error(run, row):
     """How far the objective of the saved picture of one of `run.rows` is from the query's, and in which unit; (None,
     unit) if unknown.
 
-    The unit is the standard deviation over unguided samples where it is known: from the evaluation, or from the
-    run itself for the squared distance, whose null spread is a variance.
+    The unit is the null spread, the standard deviation over unguided samples, where it is known: from the evaluation,
+    or for the squared distance as the root of the null distance that the run recorded, a variance.
     """
     if row.get("error_spreads") is not None:
         return row["error_spreads"], "null spreads"
@@ -231,9 +235,9 @@ def error(run, row):
     if any(None in pair for pair in pairs):
         return None, ""
     distance = math.dist(*zip(*pairs, strict=True))
-    spread = run.summary.get("null_spread")
-    if spread and str(run.settings.get("distance._target_")).endswith(".SquaredL2"):
-        return distance / math.sqrt(spread), "null spreads"
+    null_distance = run.summary.get("null_spread")
+    if null_distance and str(run.settings.get("distance._target_")).endswith(".SquaredL2"):
+        return distance / math.sqrt(null_distance), "null spreads"
     return distance, "units of the objective"
 
 

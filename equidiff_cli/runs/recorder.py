@@ -1,5 +1,6 @@
 """What the events of a method leave in the run directory."""
 
+import math
 import platform
 from collections import Counter
 from importlib.metadata import version
@@ -8,7 +9,9 @@ import torch
 
 from equidiff_cli.engine.device import exact, peak_memory
 from equidiff_cli.methods.events import Finished
+from equidiff_cli.runs.hindsight import off_the_shell
 from equidiff_cli.runs.names import FORMAT
+from equidiff_cli.target.seen import seen
 from equidiff_cli.weights.read import sha256
 
 VERSIONS = ("equidiff", "torch", "torchvision", "timm", "diffusers", "hydra-core")
@@ -39,8 +42,9 @@ class Recorder:
     def save_sample(self, event):
         """Picture, latents and record of a sample; what is recorded last is measured on the saved file."""
         best, question = event.best, self.parts.question
-        on_file, file = self.run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
-        (objective_saved,) = self.state.memory.attempt(lambda: self.measure(on_file[None]))
+        saved, file = self.run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
+        objective_saved, loss_saved = self.state.memory.attempt(lambda: self.measure(saved[None]))
+        by_target = self.state.memory.attempt(lambda: self.see(saved))
         self.run.save_record(
             {
                 "index": event.index,
@@ -54,6 +58,9 @@ class Recorder:
                 "objective": plain(best["objective"]),
                 "objective_filtered": plain(best["objective_filtered"]),
                 "objective_saved": plain(objective_saved),
+                "loss_saved": loss_saved,
+                "on_file": event.status != "nonfinite" and loss_saved < self.parts.threshold,
+                "seen": by_target,
                 "latent_norm": best["z_start"].norm().item(),
                 "file": file,
                 "sha256": sha256(self.run.path / file),
@@ -70,33 +77,82 @@ class Recorder:
 
     @torch.no_grad()
     def measure(self, x):
-        """Values (N, K) of the objective on pictures (N, C, H, W), in float32 proper."""
+        """The objective's values (K,) of one picture (1, C, H, W), and its loss as in line 11, in float32 proper."""
+        question, x = self.parts.question, x.to(self.parts.prior.device)
         with exact():
-            return self.parts.question.objective(x.to(self.parts.prior.device))
+            unfiltered, filtered, *_ = question(x)
+            return question.objective(x)[0], (unfiltered + filtered).item()
+
+    def lost(self):
+        """How many samples that converged lie outside the threshold as saved, in words; "" if none does."""
+        converged = [record for record in self.run.records() if record["status"] == "converged"]
+        outside = sum(not record.get("on_file", True) for record in converged)
+        how = "after rounding to 8 bits" if self.run.medium.name == "pictures" else "on file"
+        return f"{outside} of {len(converged)} converged lie outside the threshold {how}" if outside else ""
+
+    def see(self, x):
+        """What the target sees in one picture (C, H, W), in float32 proper."""
+        with exact():
+            (by_target,) = seen(self.parts.target, x[None].to(self.parts.prior.device))
+        return by_target
+
+    def save_unguided(self, records):
+        """Draw what the starting noise of each sample gives before anything is optimised."""
+        prior, memory = self.parts.prior, self.state.memory
+        left = [record["index"] for record in records]
+
+        def draw():
+            some = left[: memory.plan.batch]
+            noise = torch.stack([prior.noise(self.seeds[index]) for index in some])
+            return some, prior.sample(noise, len(some)).cpu()
+
+        while left:
+            some, pictures = memory.attempt(draw)
+            for index, picture in zip(some, pictures, strict=True):
+                self.run.save_unguided(index, picture)
+            left = left[len(some) :]
 
     def close(self):
-        """Write what is known when all samples are finished."""
+        """Write what is known when all samples are finished; returns the warnings that came with it, a line each."""
         run, parts, state = self.run, self.parts, self.state
-        records = run.records()
+        records, seconds = run.records(), state.seconds
+        self.save_unguided(records)
+        query_seen = state.memory.attempt(lambda: self.see(run.medium.read(run.query)))
         files = [run.path / record["file"] for record in records]
+        captions = [caption(query_seen, plain(parts.question.target))]
+        captions += [caption(record.get("seen", {}), record["objective_saved"]) for record in records]
         run.save_grid(
-            run.medium.sheet(run.query, files, lambda x: parts.question.objective(x.to(parts.prior.device)).cpu())
+            run.medium.sheet(
+                run.query, files, lambda x: parts.question.objective(x.to(parts.prior.device)).cpu(), captions
+            )
         )
-        counts, seconds = Counter(record["status"] for record in records), state.seconds
+        norms = [record["latent_norm"] for record in records]
+        late = [line for line in (off_the_shell(norms, math.prod(parts.prior.latent_shape)),) if line]
+        counts = Counter(record["status"] for record in records)
         run.close(
             {"format": FORMAT}
             | parts.summary
             | {
+                "warnings": [*parts.summary["warnings"], *late],
                 "memory": str(state.memory.plan),
                 "counts": {status: counts[status] for status in ("converged", "budget", "nonfinite")},
+                "on_file": sum(record.get("on_file", False) for record in records),
                 "wall_seconds": round(seconds, 2),
                 "samples_per_hour": round(3600 * len(records) / seconds, 1),
                 "peak_memory_mib": round(peak_memory(parts.prior.device), 1),
-                "null_spread": state.spread,
+                "null_spread": state.spread,  # the null distance; for the squared distance the square of a null spread
                 "loss_scale": parts.question.scale,
+                "query_seen": query_seen,
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             }
         )
+        return late
+
+
+def caption(by_target, value):
+    """What stands under a picture of the sheet: what the target sees, and the objective if that is one number."""
+    lines = [f"{it['class']} {it['probability']:.2f}" for it in by_target.values()]
+    return lines + ([f"value {value:#.4g}"] if isinstance(value, float) else [])
 
 
 def plain(values):

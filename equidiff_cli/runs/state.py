@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import Plan
-from equidiff_cli.engine.start import loss_scale, null_spread, settled, slots_for
+from equidiff_cli.engine.start import loss_scale, null_distance, settled, slots_for
 from equidiff_cli.methods.events import Finished
 
 SECONDS = 10.0  # between saves while no sample finishes
@@ -21,15 +21,16 @@ class State:
         slots: `Slots`.
         memory: `Memory`.
         asked: what the plan was settled for, the values of `batch` and `checkpoint`.
-        spread: the question's spread over unguided samples.
+        target: the values of the objective that are to be reached, a list.
+        spread: the null distance, the question's spread over unguided samples.
         began: when the run would have begun had it never been stopped, on `time.monotonic`'s clock.
 
     `settled` says whether all files of the samples that left are written, so that a stop here loses nothing.
     """
 
-    def __init__(self, run, slots, memory, asked, spread, began):
+    def __init__(self, run, slots, memory, asked, target, spread, began):
         self.run, self.slots, self.memory, self.asked, self.spread = run, slots, memory, asked, spread
-        self.began, self.settled = began, True
+        self.target, self.began, self.settled = target, began, True
         self.save()
 
     @classmethod
@@ -53,9 +54,9 @@ class State:
             spread, began = facts["spread"], began - facts["elapsed"]
         else:
             say(f"first its spread over {parts.null_samples} unguided samples", plan)
-            spread = null_spread(parts.prior, parts.question, parts.null_samples, memory)
+            spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
         parts.question.scale = loss_scale(parts.loss_scale, spread)
-        return cls(run, slots, memory, asked, spread, began)
+        return cls(run, slots, memory, asked, parts.question.target.tolist(), spread, began)
 
     @property
     def seconds(self):
@@ -68,6 +69,7 @@ class State:
         tensors, facts = self.slots.save()
         self.plan, self.waiting = self.memory.plan, False
         facts |= {"plan": asdict(self.plan), "asked": self.asked, "spread": self.spread, "elapsed": self.seconds}
+        facts |= {"target": self.target}
         self.run.save_state(tensors, facts)
         self.saved_at = time.monotonic()
         self.cost = self.saved_at - began
@@ -79,3 +81,17 @@ class State:
         pause = max(self.cost / SHARE, 0.0 if self.waiting else SECONDS)
         if self.settled and time.monotonic() - self.saved_at > pause:
             self.save()
+
+
+def agree(run, parts):
+    """`ValueError` if the run that is to go on was begun with other values for the query than the parts give."""
+    before, now = (run.facts or {}).get("target"), parts.question.target.tolist()
+    if before is None:
+        return
+    off = [abs(old - new) for old, new in zip(before, now, strict=False)]
+    if len(before) != len(now) or max(off) > parts.tolerance:
+        old, new = max(zip(before, now, strict=False), key=lambda pair: abs(pair[0] - pair[1]))
+        raise ValueError(
+            f"hydra.run.dir={run.path}: the run was begun with {old:.6g} as the value of the query, which is {new:.6g}"
+            " now: the target or the objective is another one; use what it was begun with, or another hydra.run.dir"
+        )

@@ -35,6 +35,7 @@ class RunDir:
     def __init__(self, path, medium):
         self.path, self.medium = Path(path), medium
         self.samples, self.state = self.path / names.SAMPLES, self.path / names.STATE
+        self.unguided = self.path / names.UNGUIDED
         self.lines, self.losses = self.path / names.RECORDS, self.path / names.LOSSES
 
     @classmethod
@@ -126,6 +127,12 @@ class RunDir:
             self.medium.write(picture, beside)
         return self.medium.read(file), file.relative_to(self.path).as_posix()
 
+    def save_unguided(self, index, picture):
+        """Write what the starting noise of one sample gives before anything is optimised, (3, H, W)."""
+        self.unguided.mkdir(exist_ok=True)
+        with whole(self.unguided / f"{index:03d}{self.medium.suffix}") as beside:
+            self.medium.write(picture, beside)
+
     def save_record(self, record):
         """Append one line to `samples.jsonl`; not-a-number and infinity become null."""
         append(self.lines, json.dumps(finite(record)) + "\n")
@@ -146,20 +153,26 @@ class RunDir:
     def load_state(self):
         """(tensors, facts) of the last saved state, or None; what was written after it or halfway is taken back."""
         places = [(self.path, stem) for stem in (names.QUERY, "grid", "latents", "summary")]
-        for folder, stem in (*places, (self.samples, "*"), (self.path / names.ASKED, "*")):
+        for folder, stem in (*places, (self.samples, "*"), (self.unguided, "*"), (self.path / names.ASKED, "*")):
             for file in halves(folder, stem):
                 file.unlink(missing_ok=True)
-        file = self.state / "state.safetensors"
-        facts = {"lengths": {self.lines.name: 0, self.losses.name: 0}}
-        if file.exists():
-            with safe_open(file, "pt") as opened:
-                facts = json.loads(opened.metadata()["facts"])
+        file, saved = self.state / "state.safetensors", self.facts
+        facts = saved or {"lengths": {self.lines.name: 0, self.losses.name: 0}}
         for log in (self.lines, self.losses):
             if log.exists():
                 os.truncate(log, facts["lengths"][log.name])
                 if not facts["lengths"][log.name]:
                     log.unlink()
-        return (load_file(file), facts) if file.exists() else None
+        return (load_file(file), facts) if saved else None
+
+    @property
+    def facts(self):
+        """The plain facts of the last saved state, or None."""
+        file = self.state / "state.safetensors"
+        if not file.exists():
+            return None
+        with safe_open(file, "pt") as opened:
+            return json.loads(opened.metadata()["facts"])
 
     def close(self, summary):
         """Gather the latents, write the summary, and remove the state: the run is finished."""

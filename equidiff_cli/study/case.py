@@ -16,6 +16,9 @@ from equidiff_cli.study.null import Null
 from equidiff_cli.study.sets import Network, Set
 from equidiff_cli.target.target import Target
 
+ROUNDING = 0.2  # null spreads that the objective of a saved picture may be off on another device, or in another version
+RELATIVE = 1e-4  # of its value, besides
+
 
 @dataclass
 class Case:
@@ -59,7 +62,7 @@ class Case:
             )
         others = [_network(name, f"the held-out {name}", name, network) for name, network in heldout]
         self.networks = [_network("target", "the target", self.target.name, self.target), *others]
-        self.warn_of_other_values()
+        self.compare_with_the_record()
 
     @torch.no_grad()
     def measure(self, x):
@@ -92,9 +95,21 @@ class Case:
         index = getattr(self.objective, "index", None)
         return index if isinstance(index, int) else self.query.logits(self.networks[0])[0].argmax().item()
 
-    def warn_of_other_values(self):
-        """Add a warning to the run if the objective is not what the run recorded for the saved pictures."""
-        off = errors(self.samples.values, _values(self.run.records, "objective_saved")) / self.spread
+    def compare_with_the_record(self):
+        """Add a warning to the run if the objective is not what the run recorded for the saved pictures; `ValueError`
+        if it is off by more than rounding can be, `ROUNDING` null spreads and `RELATIVE` of the value.
+        """
+        found, before = self.samples.values, _values(self.run.records, "objective_saved")
+        off = errors(found, before) / self.spread
+        beyond = off - ROUNDING - RELATIVE * before.norm(dim=1) / self.spread
+        if (beyond > 0).any():
+            row = beyond.argmax()
+            column = (found[row] - before[row]).abs().argmax()
+            raise ValueError(
+                f"{self.run.path}: the objective of {self.run.records[row]['file']} is {found[row, column]:.6g}, but"
+                f" the run recorded {before[row, column]:.6g}, {off[row]:.3g} null spreads off: too much for"
+                " rounding, the target or the objective is another one"
+            )
         if count := (off > 0.02).sum().item():
             self.run.warnings.append(
                 f"the objective of {count} unaltered pictures is not what the run recorded"

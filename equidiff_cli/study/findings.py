@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,9 @@ import yaml
 
 if TYPE_CHECKING:
     from equidiff_cli.study.case import Case
+
+log = logging.getLogger(__name__)
+FAILURES = (MemoryError, RuntimeError, ValueError)  # of one number; torch's for too little memory among them
 
 
 def words_beside(file):
@@ -31,7 +36,7 @@ class Words:
         name: what it is called in files.
         source: the formula or the paper.
         about: how to read it.
-        better: "lower", "higher", "near 1" or None.
+        better: "lower", "higher", "near 1", or None (in a table of words also "") where neither is.
         undefined, null_reason: why there is no number, for the samples and for unguided ones, if there is none.
     """
 
@@ -77,11 +82,16 @@ class Section:
         set = self.case.samples if reason else metric.on(self.case)
         if reason is None and len(set) < metric.needs:
             reason = f"needs {metric.needs} samples, there {'is' if len(set) == 1 else 'are'} {len(set)}"
-        value = None if reason else plain(metric(set, **parameters))
-        if value is None and reason is None:
+        value = bounds = chance = None
+        if reason is None:
+            try:
+                value = plain(metric(set, **parameters))
+                chance = plain(metric.chance(self.case.unguided, len(set), **parameters))
+                bounds = None if value is None else metric.interval(set, **parameters)
+            except FAILURES as error:  # the other numbers are not to suffer from it
+                value, bounds, chance, reason = None, None, None, failure(metric.name, error)
+        if value is None and reason is None:  # which says nothing of unguided samples
             reason = words.undefined
-        bounds = None if reason else metric.interval(set, **parameters)
-        chance = None if reason else plain(metric.chance(self.case.unguided, len(set), **parameters))
         self.put(words, value, reason, bounds, chance, len(set), metric.needs)
 
     def absent(self, name, reason, /, **facts):
@@ -99,13 +109,21 @@ class Section:
             | interval
             | {"null": chance, "null_reason": null_reason if chance is None else None}
             | {"samples": samples, "needs": needs}
-            | {"better": words.better, "source": words.source, "about": words.about}
+            | {"better": words.better or None, "source": words.source, "about": words.about}
         )
 
     def column(self, name, values, /, **facts):
-        """Add one number (or word) a sample; None where there is none, as for samples beyond the last value."""
+        """Add one number (or word) a sample; None where there is none, as for samples beyond the last value.
+
+        Args:
+            values: these, or a function that computes them; the column is left out if it fails.
+        """
         words = self.filled("columns", name, **facts)
-        values = list(values)
+        try:
+            values = list(values() if callable(values) else values)
+        except FAILURES as error:
+            failure(words["name"], error)
+            return
         self.values[words["name"]] = values + [None] * (len(self.case.samples) - len(values))
         self.columns[words["name"]] = {key: words[key] for key in ("title", "unit", "about")}
 
@@ -129,6 +147,14 @@ def line(name, middle, low, high, count):
     """A line of a curve: `middle` (B,), and for four or more pictures the band from `low` to `high`, (B,) each."""
     band = {"low": low.tolist(), "high": high.tolist()} if count >= 4 else {}
     return {"name": name, "values": middle.tolist(), **band}
+
+
+def failure(name, error):
+    """Why a number could not be computed, in one line, which is also said."""
+    text = textwrap.shorten(" ".join(str(error).split()), 300)
+    text = text if isinstance(error, ValueError) else f"failed: {type(error).__name__}: {text}".rstrip(": ")
+    log.warning("equidiff: %s: not reported: %s", name, text)
+    return text
 
 
 def plain(value):

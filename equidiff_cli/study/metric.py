@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from equidiff_cli.metrics.interval import bootstrap, wilson
+from equidiff_cli.metrics.interval import bootstrap, newcombe, wilson
 
 FEWEST = 4  # samples that a bootstrap makes sense with
 GROUPS = 8  # of unguided samples, each as many as there are samples
@@ -54,9 +54,20 @@ def of_share(hits, _seed):
     return *wilson(hits.sum().item(), len(hits)), "95 % Wilson"
 
 
+def of_difference(pair, _seed):
+    """The interval of a difference of shares."""
+    return *newcombe(*pair), "95 % Newcombe"
+
+
+def difference(pair):
+    """The share of True in the first of (2, N) less that in the second, in [-1, 1]."""
+    return share(pair[0]) - share(pair[1])
+
+
 MEDIAN = Statistic(median, resampled(median))
 MEAN = Statistic(mean, resampled(mean))
 SHARE = Statistic(share, of_share)
+DIFFERENCE = Statistic(difference, of_difference)
 
 
 def samples(case):

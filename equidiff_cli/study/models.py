@@ -5,12 +5,24 @@ import json
 import logging
 
 from equidiff_cli.engine.device import pick_precision
-from equidiff_cli.request.build import bring, light_prior, part, plain, prior_weights, ready, target_weights
+from equidiff_cli.engine.trial import steady
+from equidiff_cli.request.build import (
+    bring,
+    light_prior,
+    own_weights,
+    part,
+    plain,
+    prior_weights,
+    ready,
+    target_weights,
+)
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.cache import cached
 from equidiff_cli.study.case import Case
+from equidiff_cli.study.classes import incomparable
 from equidiff_cli.study.null import log_likelihoods, unguided
 from equidiff_cli.study.real import pictures_of
+from equidiff_cli.target.copies import copied
 from equidiff_cli.target.small import CIFAR10
 from equidiff_cli.weights.read import sha256
 
@@ -34,7 +46,7 @@ class Models:
         """(prior, target) of a run; `ValueError` if their weights are not those that the run used."""
         target, light = self.target(run.config, run.query.to(self.device)), light_prior(run.config)
         bring(light, say=log.info)
-        self.same(run, target_weights(target, self.hash))
+        self.same(run, target_weights(target, self.hash), "target")
         asked = run.summary.get("precision", run.config.precision)  # auto may be another on another device
         key = _key(run.config, "prior") + asked
         if key != self.prior_key:
@@ -43,20 +55,22 @@ class Models:
             self.facts = {"prior": plain(run.config, "prior"), "weights": self.prior.weights}
             self.facts |= {"precision": precision}
             self.prior_key, self.null = key, None
-        self.same(run, prior_weights(self.prior))
+        self.same(run, prior_weights(self.prior), "prior")
         return self.prior, target
 
     def case(self, run):
         """The run with its models, ready to be measured."""
         prior, target = self.load(run)
-        objective = part(run.config, "objective", target, run.query.to(self.device))
+        objective = copied(part(run.config, "objective", target, run.query.to(self.device, copy=True)))
+        lowpass = part(run.config, "filter")
+        self.same(run, own_weights(target, objective=objective, filter=lowpass), "objective", "filter")
         heldout, reason = self.heldout(run, target)
         return Case(
             run=run,
             prior=prior,
             target=target,
             objective=objective,
-            lowpass=part(run.config, "filter"),
+            lowpass=lowpass,
             null=self.unguided(),
             heldout=heldout,
             heldout_reason=reason,
@@ -79,10 +93,16 @@ class Models:
             self.hashes[file] = sha256(file)
         return self.hashes[file]
 
-    def same(self, run, found):
-        """`ValueError` unless the weights found are those of the run."""
+    def same(self, run, found, *groups):
+        """`ValueError` unless the weights found for some groups are those of the run."""
+        used = {name: digest for name, digest in run.weights.items() if name.partition("/")[0] in groups}
+        if used.keys() - found.keys():
+            raise ValueError(
+                f"{run.path}: was made with {', '.join(sorted(used))}, here is {', '.join(sorted(found)) or 'none'};"
+                " an evaluation with other networks would be wrong"
+            )
         for name, digest in found.items():
-            before = run.weights.get(name)
+            before = used.get(name)
             if before not in (None, digest):
                 raise ValueError(
                     f"{run.path}: {name} has SHA-256 {digest} now, the run was made with {before};"
@@ -133,8 +153,16 @@ class Models:
                 network = self.target(composed(f"target={name}"), query)
             except ValueError as error:
                 raise ValueError(f"heldout={name}: {error}") from error
-            if network is not target:
-                found.append((network.name, network))
+            if network is target or any(network is other for _, other in found):
+                continue
+            if why := incomparable(target, network):
+                if self.options.heldout != "auto":
+                    raise ValueError(f"heldout={name}: {why}")
+                run.warnings.append(f"heldout=auto: {network.name} is left out: {why}")
+                return [], f"{network.name} was left out: {why}"
+            steady(network, query, f"heldout={name}")
+            taken = [other for other, _ in found]
+            found.append((name if network.name in taken else network.name, network))
         return found, None if found else "heldout names no other network than the target"
 
 

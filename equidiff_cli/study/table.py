@@ -12,13 +12,46 @@ def number(value):
     return "-" if value is None else f"{value:.4g}"
 
 
-def table_of(path, evaluation):
+LAST = -1
+TELLING = (  # section and begin of the name; of several metrics the first, or where `LAST` stands, the last
+    ("invariance", "error_median"),
+    ("invariance", "success_"),
+    ("invariance", "jpeg_"),
+    ("frequency", "evidence_cutoff"),
+    ("diversity", "vendi_", LAST),
+    ("diversity", "nearest_", LAST),
+    ("realism", "typicality"),
+    ("realism", "atypical"),
+    ("realism", "saturated"),
+    ("realism", "precision"),
+    ("agreement", "class_target"),
+    ("agreement", "class_", LAST),
+    ("agreement", "gap", LAST),
+    ("cost", "nfe"),
+)
+
+
+def telling(metrics):
+    """The dozen of metrics that say most of one run, in their order."""
+    found = []
+    for section, begin, *last in TELLING:
+        family = [one for one in metrics if one["section"] == section and one["name"].startswith(begin)]
+        found += family[last[0] :] if last else family[:1]
+    return [one for one in metrics if one in found]
+
+
+def sentences(evaluation):
+    """The findings of an evaluation, a line each."""
+    return [f"{finding['title']} {finding['answer']}" for finding in evaluation["findings"]]
+
+
+def table_of(path, metrics):
     """One row a metric; why something is missing stands in place of the number."""
     table = Table(title=escape(str(path)), title_justify="left", show_edge=False, pad_edge=False)
     for name, justify in (("", "left"), ("samples", "right"), ("unguided", "right"), ("unit", "left")):
         table.add_column(name, justify=justify, overflow="fold")
     section = None
-    for metric in evaluation["metrics"]:
+    for metric in metrics:
         if metric["section"] != section:
             section = metric["section"]
             table.add_row(f"[bold]{section}[/]")

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from timm.data import create_transform
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
 from equidiff_cli.checks import one_of
 from equidiff_cli.shipped import WEIGHTS
+from equidiff_cli.target.preprocessing import preprocessing
 from equidiff_cli.target.target import Target
 from equidiff_cli.weights.read import load, read
 
@@ -76,8 +76,8 @@ def embedded(name):
     one_of("target.name", name, ARCHITECTURES)
     file = WEIGHTS / f"{name}.safetensors"
     model = load(ARCHITECTURES[name], read(file, "target"), "target", file)
-    transform = create_transform((3, 32, 32), mean=MEAN, std=STD, crop_pct=1.0, interpolation="bicubic")
-    return Target(model, transform, CIFAR10, name, [file])
+    config = dict(input_size=(3, 32, 32), mean=MEAN, std=STD, crop_pct=1.0, interpolation="bicubic")
+    return Target(model, preprocessing(config), CIFAR10, name, [file])
 
 
 @dataclass(frozen=True, kw_only=True)

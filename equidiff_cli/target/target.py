@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from timm.layers import LayerNorm
 
-from equidiff_cli.checks import choices, number
+from equidiff_cli.target import layers
+from equidiff_cli.target.classes import class_names, index_of
+from equidiff_cli.target.outputs import logits_of
 from equidiff_cli.weights.hub import Source
 
 
@@ -16,7 +17,8 @@ class TargetSource(Protocol):
     `build`.
 
     It is called with the options of the configuration and checks them (`ValueError`, "target.key=value: what is
-    accepted"); a frozen dataclass does. One's own `_target_` may be the same, or give the network itself, see `adopt`.
+    accepted"); a frozen dataclass does. One's own `_target_` may be the same, or give the network itself, see
+    `adopt.adopt`.
     """
 
     def sources(self) -> list[Source]:
@@ -32,16 +34,24 @@ class Target:
     Args:
         model: network from normalised pictures to logits (N, classes).
         transform: the network's own preprocessing (resize, crop, normalise), on float tensors.
-        classes: the name of each class; one class may have several names, separated by ", ". Without any, the network
-            gives features, and only objectives on its layers make sense.
+        classes: the name of each class, see `classes.class_names`; one class may have several names, separated by ", ".
+            Without any, the network gives features, and only objectives on its layers make sense.
         name: what to call it in records.
         files: where its weights are, as far as they are files the user can see.
         channels: of what it takes: 3 of a picture, 2 of a point of the plane.
+        uses: what was chosen or understood and is worth a word (its preprocessing, the origin of its names), for the
+            record of a run.
+
+    Network and transform are handed copies of pictures. `gives_probabilities` says whether the outputs are
+    probabilities instead of logits, see `probabilities.py`.
     """
 
-    def __init__(self, model, transform, classes, name, files=(), channels=3):
-        self.model, self.transform, self._classes = model.requires_grad_(False).eval(), transform, tuple(classes)
+    gives_probabilities = False
+
+    def __init__(self, model, transform, classes, name, files=(), channels=3, uses=None):
+        self.model, self.transform, self._classes = freeze(model), transform, class_names("classes", classes)
         self.name, self.files, self.channels = name, [Path(file) for file in files], channels
+        self.uses = dict(uses or {})
 
     @property
     def classes(self):
@@ -54,111 +64,35 @@ class Target:
         return self._classes
 
     def __call__(self, x):
-        """Logits (N, classes) of pictures (N, 3, H, W) in [0, 1]."""
-        return self.model(self.transform(x))
+        """Logits (N, classes) of pictures (N, 3, H, W) in [0, 1]; without classes, what the model gives."""
+        output = self.model(self.transform(x.clone()))  # they may normalise in place
+        return logits_of(output, len(x)) if self._classes else output
 
     @property
     def layers(self):
         """The names that `activations` accepts."""
-        return [name for name, _ in self.model.named_modules() if name]
+        return layers.names(self.model)
+
+    def outputs(self, x, layer):
+        """What the named layer gives each time that it is called for pictures (N, 3, H, W) in [0, 1], in order;
+        `ValueError` if it is not called. Tensors are copies."""
+        return layers.outputs(self.model, lambda: self(x), layer, self.name)
 
     def activations(self, x, layer):
-        """Output of the named layer for pictures (N, 3, H, W) in [0, 1].
-
-        The output is cloned, because an in-place operation after the layer may overwrite it. Of a layer that is used
-        several times, the first output is taken.
-        """
-        kept = []
-
-        def keep(_module, _input, output):
-            kept.append(output.clone() if isinstance(output, torch.Tensor) else output)
-
-        hook = self.model.get_submodule(layer).register_forward_hook(keep)
-        try:
-            self(x)
-        finally:
-            hook.remove()
-        if not kept:
-            raise ValueError(f"objective.layer={layer}: {self.name} does not use this layer in its forward pass")
-        return kept[0]
-
-    def channel_axis(self, layer, shape):
-        """The axis of the channels in a map of this `shape` that the named layer gives: 1, or -1 for (N, H, W, C).
-
-        Pictures are square, so maps are, and two equal sides show it. Where all three or none are equal: a linear
-        layer, a plain layer norm and all in a perceptron of linear layers work on the last axis, and of other layers
-        timm says it in `output_fmt`.
-        """
-        if (shape[1] == shape[2]) != (shape[2] == shape[3]):
-            return -1 if shape[1] == shape[2] else 1
-        module, around = map(self.model.get_submodule, (layer, layer.rpartition(".")[0]))
-        perceptron = (getattr(one, "fc2", None) for one in (module, around))  # as timm calls its last layer
-        linear = any(isinstance(one, torch.nn.Linear) for one in (module, *perceptron))
-        if linear or type(module) in (torch.nn.LayerNorm, LayerNorm):
-            return -1
-        nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC" and not isinstance(module, torch.nn.Conv2d)
-        return -1 if nhwc else 1
+        """Output of the named layer for pictures (N, 3, H, W) in [0, 1], the first of several."""
+        return self.outputs(x, layer)[0]
 
     def class_index(self, key, label):
-        """The index of a class given by index or by name (case and underscores do not matter).
-
-        Raises `ValueError` naming `key` and the nearest names if there is no such class, or more than one.
-        """
-        if (isinstance(label, int) and not isinstance(label, bool)) or str(label).isdecimal():
-            return number(key, int(label), minimum=0, maximum=len(self.classes) - 1, whole=True)
-        wanted = _plain(label)
-        found = [i for i, names in enumerate(self.classes) if wanted in map(_plain, names.split(", "))]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            which = "; ".join(f"{i} ({self.classes[i]})" for i in found)
-            raise ValueError(f"{key}={label}: the name is ambiguous, use the index of one of {which}")
-        names = [name for group in self.classes for name in group.split(", ")]
-        near = [name for name in names if wanted in _plain(name)][:6]
-        raise ValueError(f"{key}={label}: {self.name} has no such class; {choices(label, near or names)}")
+        """The index of a class given by index or by name, see `classes.index_of`."""
+        return index_of(key, label, self.classes, self.name)
 
 
-def _plain(name):
-    return str(name).lower().replace("_", " ").replace("-", " ").strip()
-
-
-def built(made):
-    """What a light object builds, and everything else as it is: a network can be called, a light object cannot."""
-    return made.build() if hasattr(made, "build") and not callable(made) else made
-
-
-def adopt(made, query):
-    """What a user's `target._target_` returned, or what that built, as a `Target`: one already, what has the same
-    attributes, or a module.
-
-    A module maps pictures (N, 3, H, W) in [0, 1] to logits (N, classes), its preprocessing included; its attribute
-    `classes`, if it has one, names them.
-
-    Args:
-        query: the query (1, 3, H, W), to see how many classes there are.
-    """
-    if isinstance(made, Target) and made.channels != query.shape[1]:
-        raise ValueError(
-            f"target={made.name}: takes {made.channels} channels, but the prior makes {query.shape[1]} (pictures"
-            " have 3, points of the plane 2); prior=circles and target=circles go together"
-        )
-    name = type(made).__name__
-    if not isinstance(made, torch.nn.Module):
-        if callable(made) and all(hasattr(made, needed) for needed in ("model", "name", "files")):
-            return made
-        raise ValueError(
-            f"target._target_: returned a {name}; must return a torch.nn.Module or an equidiff Target, or what can be"
-            " called like one and has model, name and files"
-        )
-    made = made.requires_grad_(False).eval().to(query.device)
-    with torch.no_grad():
-        logits = made(query)
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
-        raise ValueError(f"target._target_: {name} must map pictures (N, 3, H, W) in [0, 1] to logits (N, classes)")
-    classes = getattr(made, "classes", None) or [str(i) for i in range(logits.shape[1])]
-    if len(classes) != logits.shape[1]:
-        raise ValueError(f"target._target_: {name} names {len(classes)} classes but gives {logits.shape[1]} logits")
-    return Target(made, torch.nn.Identity(), classes, name, channels=query.shape[1])
+def freeze(model):
+    """The module without gradients of its weights and in evaluation mode; also of TorchScript, which has no
+    `requires_grad_`."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model.eval()
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ For example, with `path` the published file of the transformer:
 
 import hashlib
 import itertools
+import logging
 import pickle
 import re
 import struct
@@ -17,9 +18,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-ACCEPTED = "accepted: a .safetensors file, or a .pt, .pth or .ckpt file of torch.save, that holds tensors by name"
+from equidiff_cli.weights import checkpoint, safe
+from equidiff_cli.weights.fit import fitted, misfit, some
 
-WRAPPERS = ("ema", "state_dict", "model")  # where a training checkpoint keeps its tensors; the first one found is taken
+ACCEPTED = "accepted: a .safetensors file, or a .pt, .pth or .ckpt file of torch.save, that holds tensors by name"
 
 # What torch.load and zipfile raise for a damaged file, found by cutting one off and altering it at every place.
 DAMAGED = (
@@ -36,25 +38,25 @@ DAMAGED = (
     zipfile.BadZipFile,
 )
 
-LAYOUTS = {  # a name that only this kind of file has
-    "blocks.0.adaLN_modulation.1.weight": "a LightningDiT transformer",
-    "decoder.mid.block_1.conv1.weight": "an autoencoder with the names of VA-VAE",
-    "decoder.mid_block.resnets.0.conv1.weight": "an autoencoder with the names of diffusers",
-    "mean": "the statistics of the latents",
-}
+log = logging.getLogger(__name__)
 
 
 def read(path, key):
     """The tensors of a file by name, on the CPU, mapped into memory rather than read where the file allows it.
 
     The content decides how it is read, not the suffix: safetensors, or what `torch.save` wrote (with
-    `weights_only=True`, so nothing in it runs). A dict under `ema`, `state_dict` or `model` is taken out, in that
-    order, and so is a `module.` before every name.
+    `weights_only=True`, so nothing in it runs). Of a checkpoint the averaged weights are taken, else the raw ones, see
+    `checkpoint.weights`; which, where there are several, is logged.
 
     Args:
         path: the file.
         key: the configuration key it came from, for errors: `ValueError` "key=path: what is wrong; accepted: ...".
     """
+    return read_from(path, key)[0]
+
+
+def read_from(path, key):
+    """The same, and the field of the checkpoint that holds them, "" where the file holds nothing else."""
     path = Path(path)
     head = _head(path, key)
     if head[8:9] == b"{":  # after the length of its header, which is JSON
@@ -83,24 +85,17 @@ def load(build, state, key, path, ignore=(), dtype=torch.float32):
     with torch.device("meta"):
         module = build()
     wanted = module.state_dict()
-    faults = {
-        "missing": [name for name in wanted if name not in state],
-        "unexpected": [name for name in state if name not in wanted and not name.startswith(tuple(ignore))],
-        "wrong": [
-            f"{name} is {_form(state[name])} instead of {_form(tensor)}"
-            for name, tensor in wanted.items()
-            if name in state and not _fits(state[name], tensor)
-        ],
-    }
-    if any(faults.values()):
-        faults = "; ".join(f"{kind}: {_some(names)}" for kind, names in faults.items() if names)
-        raise ValueError(f"{key}={path}: does not fit, {faults}{_hint(state, wanted)}")
-
+    named = {name: tensor for name, tensor in state.items() if name in wanted or not name.startswith(tuple(ignore))}
+    state, done = fitted(named, wanted)
+    if done:
+        log.info("%s=%s: takes %s", key, path, done)
+    if wrong := misfit(state, wanted):
+        raise ValueError(f"{key}={path}: {wrong}")
     state = {name: state[name].to(dtype) if state[name].is_floating_point() else state[name] for name in wanted}
     module.load_state_dict(state, assign=True)
     empty = [name for name, tensor in _parameters_and_buffers(module) if tensor.is_meta]
     if empty:  # a buffer with persistent=False: its values are lost on the meta device
-        raise RuntimeError(f"{type(module).__name__} has tensors that no file can fill: {_some(empty)}")
+        raise RuntimeError(f"{type(module).__name__} has tensors that no file can fill: {some(empty)}")
     return module.requires_grad_(False).eval()
 
 
@@ -129,11 +124,12 @@ def _read_safetensors(path, key):
 
 def _read_torch(path, key):
     try:
-        return torch.load(path, map_location="cpu", mmap=_can_map(path), weights_only=True)
+        return safe.load(path, _can_map(path))
     except DAMAGED as error:
         code = re.search(r"GLOBAL (\S+)", str(error))  # what `weights_only` refuses to import
         if code:
-            what = f"holds more than tensors ({code[1]}) and could run code, so for safety it is not opened"
+            what = f"holds more than tensors ({code[1]}) and could run code, so for safety it is not opened;"
+            what += f" if you trust it, {safe.extraction(path)} takes the tensors out"
         else:
             what = f"is damaged or cut off, or in a form that torch.load does not read safely ({_sentence(error)})"
         raise _error(key, path, what) from error
@@ -149,42 +145,25 @@ def _can_map(path):
 
 
 def _tensors(content, key, path):
-    """The dict of tensors in what a file holds."""
-    if isinstance(content, dict):
-        found = [content[name] for name in WRAPPERS if isinstance(content.get(name), dict) and content[name]]
-        content = found[0] if found else content
-    if not isinstance(content, dict) or not content:
-        raise _error(key, path, f"holds {'nothing' if content == {} else f'a {type(content).__name__}'}")
-    others = [name for name, value in content.items() if not isinstance(value, torch.Tensor)]
-    others += [name for name in content if not isinstance(name, str) and name not in others]
+    """(dict of tensors, its field) in what a file holds."""
+    try:
+        state, field, others = checkpoint.weights(content)
+    except ValueError as error:
+        raise _error(key, path, str(error)) from None
+    if not isinstance(state, dict) or not state:
+        raise _error(key, path, f"holds {'nothing' if state == {} else f'a {type(state).__name__}'}")
+    strange = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    strange += [name for name in state if not isinstance(name, str) and name not in strange]
+    if strange:
+        raise _error(key, path, f"holds other things than tensors by name: {some(strange)}")
     if others:
-        raise _error(key, path, f"holds other things than tensors by name: {_some(others)}")
-    prefix = "module." if all(name.startswith("module.") for name in content) else ""  # of DistributedDataParallel
-    return {name.removeprefix(prefix): tensor.detach() for name, tensor in content.items()}
-
-
-def _fits(tensor, wanted):
-    return tensor.shape == wanted.shape and tensor.is_floating_point() == wanted.is_floating_point()
+        kind = "averaged weights" if checkpoint.is_averaged(field) else "weights"
+        log.info("%s=%s: takes the %s, %s, not %s", key, path, kind, field, ", ".join(others))
+    return {name: tensor.detach() for name, tensor in checkpoint.unwrapped(state).items()}, field
 
 
 def _parameters_and_buffers(module):
     return itertools.chain(module.named_parameters(), module.named_buffers())
-
-
-def _hint(state, wanted):
-    """What the file seems to be, when that is another kind than the module."""
-    kinds = [next((kind for name, kind in LAYOUTS.items() if name in names), None) for names in (state, wanted)]
-    return f"; the file looks like {kinds[0]}" if kinds[0] and kinds[0] != kinds[1] else ""
-
-
-def _form(tensor):
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _some(names, most=8):
-    """The first names, and how many more there are."""
-    more = f", ... and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(str(name) for name in names[:most]) + more
 
 
 def _sentence(error):

@@ -18,7 +18,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from equidiff_cli.engine.start import null_spread
+from equidiff_cli.engine.start import null_distance
 from equidiff_cli.files import whole
 from equidiff_cli.methods.events import Step
 from equidiff_cli.methods.latent import evaluate
@@ -282,8 +282,7 @@ def main():
     arguments = parser().parse_args()
     torch.set_num_threads(arguments.threads)
     bench = Bench(arguments.device, arguments.solver_steps, arguments.batch, arguments.repeat)
-    spread = null_spread(bench.prior, bench.question, 64, bench.memory(0))
-    bench.question.scale = 1 / spread
+    bench.question.scale = 1 / null_distance(bench.prior, bench.question, 64, bench.memory(0))
     ratios, facts = {}, {"threads": torch.get_num_threads(), "device": str(bench.device), "T": bench.steps}
     for part in arguments.parts or (PARTS if bench.device.type == "cuda" else PARTS[:-1]):
         new, about = measure(part, bench, arguments)

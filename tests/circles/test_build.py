@@ -6,8 +6,8 @@ import torch
 
 from equidiff_cli.circles import build, rings
 from equidiff_cli.circles.plane import from_plane, to_plane
+from equidiff_cli.target.adopt import adopt
 from equidiff_cli.target.small import embedded
-from equidiff_cli.target.target import adopt
 
 
 def prior_of(**options):

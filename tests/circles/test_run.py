@@ -22,7 +22,7 @@ from equidiff_cli.commands.run import prepare
 from equidiff_cli.request.schema import composed
 from equidiff_cli.shipped import WEIGHTS
 
-FILES = {".hydra", "grid.png", "latents.safetensors", "losses.csv", "query.txt", "samples", "samples.jsonl"}
+FILES = {".hydra", "grid.png", "latents.safetensors", "losses.csv", "query.txt", "samples", "samples.jsonl", "unguided"}
 
 
 def margin(points):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from helpers.command import in_process
 from PIL import Image
 from safetensors.torch import load_file
 from scipy import stats
+from scipy.spatial.distance import jensenshannon
 
 from equidiff_cli.commands import evaluate as command
 from equidiff_cli.errors import Failed, WrongRequest
@@ -24,6 +26,7 @@ from equidiff_cli.target.small import embedded
 
 NULL = 16
 QUICK = (f"null_samples={NULL}", "likelihood=2", "probes=2", "likelihood_steps=2", "tolerances=[0.5,2.0]")
+QUESTIONS = ["held", "typical", "agreement", "differs", "next"]
 SECTIONS = ["invariance", "frequency", "diversity", "realism", "agreement", "cost"]
 
 
@@ -227,7 +230,43 @@ def test_the_form_of_the_file(evaluation):
     for curve in evaluation["curves"]:
         assert all(len(line["values"]) == len(curve["x"]["values"]) for line in curve["lines"])
     for row in evaluation["per_sample"]:
-        assert set(row) == {"index", "file", "status"} | set(evaluation["columns"])
+        assert set(row) == {"index", "file", "status", "on_file", "seen"} | set(evaluation["columns"])
+    assert [finding["question"] for finding in evaluation["findings"]] == QUESTIONS
+    assert all(set(finding) == {"question", "title", "answer"} for finding in evaluation["findings"])
+
+
+@torch.no_grad()
+def test_every_picture_says_what_the_networks_see(evaluation, again):
+    for name, network in (("smallconv", again.target), ("smallresnet", again.other)):
+        for x, seen in zip(again.samples, [row["seen"][name] for row in evaluation["per_sample"]], strict=True):
+            p = network(x[None]).softmax(1)[0]
+            assert seen["class"] == network.classes[p.argmax()]
+            assert seen["probability"] == pytest.approx(p.max().item(), rel=1e-4)
+        assert set(evaluation["query_seen"]) == {"smallconv", "smallresnet"} == set(evaluation["per_sample"][0]["seen"])
+        assert evaluation["query_seen"][name]["class"] == network.classes[network(again.query).argmax()]
+    p, q = (network(again.samples).softmax(1).numpy() for network in (again.target, again.other))
+    expected = [jensenshannon(*pair, base=2) ** 2 for pair in zip(p, q, strict=True)]
+    assert [row["disagreement"] for row in evaluation["per_sample"]] == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_saturation_is_that_of_the_pngs(evaluation, again):
+    levels = (again.samples * 255).round().numpy()
+    shares = ((levels <= 5) | (levels >= 250)).mean((1, 2, 3))
+    assert [row["saturated"] for row in evaluation["per_sample"]] == pytest.approx(shares.tolist())
+    found = metrics_of(evaluation)["realism.saturated"]
+    levels = (again.null * 255).round().numpy()
+    assert found["value"] == pytest.approx(shares.mean()) and found["low"] <= found["value"] <= found["high"]
+    assert found["null"] == pytest.approx(((levels <= 5) | (levels >= 250)).mean(), abs=1e-4)
+
+
+def test_shares_and_gaps_have_intervals_and_pixels_no_direction(evaluation):
+    for name, metric in metrics_of(evaluation).items():
+        if metric["unit"] == "share" and metric["value"] is not None and name != "realism.saturated":
+            assert metric["interval"].startswith("95 % ") and metric["low"] < metric["high"], name
+        if name.endswith("_pixels"):
+            assert metric["better"] is None
+        if name.startswith("diversity.vendi_small"):
+            assert metric["better"] == "higher"
 
 
 def test_unguided_samples_are_drawn_once(evaluation, folder, monkeypatch):
@@ -241,8 +280,19 @@ def test_unguided_samples_are_drawn_once(evaluation, folder, monkeypatch):
 def test_an_objective_that_is_not_the_recorded_one_is_said(folder, tmp_path):
     run = copied(folder / "run", tmp_path / "run")
     lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
-    lines[2]["objective_saved"] += 5
-    (run / "samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in lines))
+
+    def recorded(more):
+        lines[2]["objective_saved"] += more
+        (run / "samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in lines))
+
+    now = lines[2]["objective_saved"]
+    recorded(5.0)
+    with pytest.raises(WrongRequest, match=r"run: the objective of samples/002\.png is ") as refused:
+        evaluate(run, options=["likelihood=0"])
+    numbers = re.findall(r"is (\S+), but the run recorded (\S+), \S+ null spreads off", str(refused.value))
+    assert [float(number) for number in numbers[0]] == pytest.approx([now, now + 5], abs=1e-3)
+    assert not (run / "evaluation.json").exists()
+    recorded(0.1 - 5.0)
     evaluate(run, options=["likelihood=0"])
     found = json.loads((run / "evaluation.json").read_text())
     assert found["missing"] == [] and len(found["per_sample"]) == 5
@@ -370,6 +420,88 @@ def test_real_pictures_and_other_heldout_networks(folder, tmp_path):
     assert metrics["agreement.gap"]["value"] is None and "heldout" in metrics["agreement.gap"]["reason"]
 
 
+OTHERS = """
+from equidiff_cli.target.small import embedded
+from equidiff_cli.target.target import Target
+
+
+def made(*classes):
+    \"""A network on the first outputs of smallconv, which it calls as it likes.\"""
+    class First:
+        name, files = "first", []
+        def __init__(self):
+            self.whole = embedded("smallconv")
+            self.model = self.whole.model
+        def __call__(self, x):
+            return self.whole(x)[:, : len(classes)]
+    first = First()
+    first.classes = classes
+    return first
+
+
+def birds():
+    return made("tench", "goldfish", "shark")
+
+
+def few():
+    return made("plane", "automobile", "dicky_bird, Bird", "pussy, Cat")
+
+
+def no_cat():
+    return made("Airplane", "automobile", "bird", "dog")
+"""
+
+
+@pytest.fixture
+def own(folder, tmp_path):
+    """Evaluates the run with options of the group target that have other classes; (what was done, what was found)."""
+    copied(folder / "run", tmp_path / "run")
+    (tmp_path / "conf/target").mkdir(parents=True)
+    (tmp_path / "heldouts.py").write_text(OTHERS)
+    for name in ("birds", "few", "no_cat"):
+        (tmp_path / f"conf/target/{name}.yaml").write_text(f"_target_: heldouts.{name}\n")
+
+    def call(*words):
+        done = in_process(
+            ["evaluate", "run", "--config-dir", "conf", "device=cpu", *QUICK, "likelihood=0", *words], tmp_path
+        )
+        file = tmp_path / "run" / "evaluation.json"
+        return done, json.loads(file.read_text()) if file.exists() else None
+
+    return call
+
+
+def test_networks_with_other_classes_are_matched_by_name_or_refused(own):
+    done, found = own("heldout=[smallresnet,birds]")
+    assert done.returncode == 2 and done.stdout == "" and found is None
+    refused = "equidiff: heldout=birds: its classes, 3 (tench, goldfish, shark), are others than those of smallconv, 10"
+    assert done.stderr.splitlines()[-1].startswith(refused) and "Traceback" not in done.stderr
+    done, found = own("heldout=[few]")
+    assert done.returncode == 0, done.stderr
+    assert "cat, one of 3 classes" in metrics_of(found)["agreement.gap_first"]["about"]
+    assert metrics_of(found)["agreement.gap_first"]["value"] == 0, "both are one network on the classes they share"
+    assert metrics_of(found)["agreement.logit_first"]["about"] == "The logit of pussy, Cat."
+    assert all(row["disagreement"] == pytest.approx(0, abs=1e-9) for row in found["per_sample"])
+    seen = [row["seen"]["first"]["class"] for row in found["per_sample"]]
+    assert set(seen) <= {"plane", "automobile", "dicky_bird", "pussy"}
+
+
+def test_there_is_no_gap_where_the_class_of_the_query_is_not_shared(own):
+    done, found = own("heldout=[no_cat]")
+    assert done.returncode == 0, done.stderr
+    gap = metrics_of(found)["agreement.gap_first"]
+    assert gap["value"] is None and gap["reason"] == "first has no class cat, which the target sees in the query"
+    assert found["findings"][2]["answer"] == f"Cannot be told: {gap['reason']}."
+
+
+def test_auto_leaves_a_network_with_other_classes_out_and_says_so(own, monkeypatch):
+    monkeypatch.setattr("equidiff_cli.study.models.auto", lambda target: (["birds"], None))
+    done, found = own()
+    assert done.returncode == 0, done.stderr
+    assert found["warnings"][0].startswith("heldout=auto: first is left out: its classes, 3 (tench, goldfish, shark)")
+    assert metrics_of(found)["agreement.gap"]["reason"].startswith("first was left out: its classes")
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [
@@ -436,4 +568,36 @@ def test_as_a_user_calls_it(folder, tmp_path, process, home):
     assert done.returncode == 2 and done.stdout == f"{name}\n", done.stderr
     assert "nothing: no such directory" in done.stderr.splitlines()[-1]
     assert "null spreads" in done.stderr and "unguided" in done.stderr and "\x1b" not in done.stderr
+    for title in ("Held?", "Typical?", "Do other networks agree?", "What differs?", "What next?"):
+        assert sum(line.startswith(f"{title} ") for line in done.stderr.splitlines()) == 1
+    assert "recall" not in done.stderr and "--all shows the others" in done.stderr
     assert (tmp_path / name / "evaluation.json").exists() and sorted(p.name for p in tmp_path.iterdir()) == [name]
+
+
+@pytest.mark.parametrize("word", ["--all", "all=true"])
+def test_all_numbers_on_request(folder, tmp_path, monkeypatch, word):
+    """The words of the command line, down to what is shown; nothing is measured."""
+    copied(folder / "run", tmp_path / "run")
+    monkeypatch.setattr(command, "evaluate", lambda case: SHOWN)
+    monkeypatch.setattr(command.Models, "case", lambda self, run: None)
+    few, everything = (in_process(["evaluate", *words, "run", "device=cpu"], tmp_path) for words in ((), (word,)))
+    assert few.returncode == everything.returncode == 0 and few.stdout == everything.stdout == "run\n"
+    assert "Held? Yes." in few.stderr and "Held? Yes." in everything.stderr
+    assert "the median" in few.stderr and "the largest" not in few.stderr and "1 of 2 numbers" in few.stderr
+    assert "the largest" in everything.stderr and "numbers; --all" not in everything.stderr
+
+
+SHOWN = {
+    "complete": True,
+    "per_sample": [],
+    "findings": [{"question": "held", "title": "Held?", "answer": "Yes."}],
+    "metrics": [
+        {"section": "invariance", "name": name, "title": title, "value": 1.0, "null": None, "unit": "m", "reason": None}
+        for name, title in (("error_median", "the median"), ("error_max", "the largest"))
+    ],
+}
+
+
+def test_only_evaluate_takes_that_word(equidiff):
+    done = equidiff("run", "--all")
+    assert done.returncode == 2 and done.stderr.startswith("equidiff: --all: no such option")

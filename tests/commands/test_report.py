@@ -20,7 +20,7 @@ def test_the_page_goes_into_the_run_and_its_path_to_standard_output(equidiff, ma
     make_run("outputs/my run")
     done = equidiff("report", "outputs/my run")
     assert line_of(done) == "outputs/my run/report.html" and done.stderr == ""
-    assert "Which pictures can smallconv" in (tmp_path / "outputs/my run/report.html").read_text()
+    assert "Pictures with the same logit of cat in smallconv" in (tmp_path / "outputs/my run/report.html").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {"outputs"}, "no run directory of its own"
     assert not list((tmp_path / "outputs/my run").glob(".*.part*"))
 

@@ -57,15 +57,45 @@ def test_off_a_terminal_there_is_a_plain_line_now_and_then(make, clock):
             progress.take(step([0, 1], number, [2.0 / number, 1.0 / number]))
         progress.say("done [not markup] " + "x" * 200)
     *lines, last = text.getvalue().splitlines()
-    assert len(lines) == 3, "one in more than ten seconds"
+    assert len(lines) == 4, "how long it takes, then one in more than ten seconds"
+    assert lines.pop(0) == "at most about 2 min for 4 samples (budget 50 steps), by the time of the first step"
     counts = "0 of 4 samples finished (2 running, 0 converged, 0 budget, 0 nonfinite)"
     assert lines[0] == f"{counts}, losses 9.09e-02 to 1.82e-01, at most 1:29 left"
     assert last == "done [not markup] " + "x" * 200, "lines are not wrapped"
     assert "\x1b" not in text.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("samples", "seconds", "said"),
+    [
+        (4, 0.3, ""),  # 198 steps are left after the two that were taken, in 59.4 s
+        (4, 0.4, "at most about 2 min for 4 samples (budget 50 steps)"),  # 79.2 s
+        (404, 1.0, "at most about 5 h 37 min for 404 samples (budget 50 steps)"),
+    ],
+)
+def test_a_long_run_says_at_its_first_step_how_long_it_takes_at_most(make, clock, samples, seconds, said):
+    progress, text = make(samples=samples)
+    clock.now += 500  # the spread was measured, which does not count
+    with progress:
+        clock.now += 2 * seconds
+        progress.take(step([0, 1], 1, [1.0, 1.0]))
+        first = text.getvalue()
+        assert first.startswith(said) and len(first.splitlines()) == bool(said)
+        progress.take(step([0, 1], 2, [1.0, 1.0]))
+        assert text.getvalue() == first, "once"
+
+
+def test_a_run_that_goes_on_says_how_long_the_rest_takes(make, clock):
+    progress, text = make(samples=3, steps=100)
+    progress.resume([{"index": 0, "status": "budget", "steps": 100, "loss": 0.1}])
+    with progress:
+        clock.now += 1
+        progress.take(step([1], 41, [0.1]))
+    assert text.getvalue().startswith("at most about 3 min for 2 samples (budget 100 steps)")  # 59 + 100 s
+
+
 def test_nothing_is_said_too_early(make, clock):
-    progress, text = make()
+    progress, text = make(samples=1, steps=5)
     with progress:
         clock.now += EVERY_SECONDS
         progress.take(step([0], 1, [1.0]))

@@ -39,7 +39,7 @@ def test_words_are_whole(section):
     for name, entry in (words["metrics"] | words.get("absent", {})).items():
         said = Words(**{"name": name} | entry)
         assert said.title and said.unit and said.source and said.about
-        assert said.better in (None, "lower", "higher", "near 1")
+        assert said.better in (None, "lower", "higher", "near 1", "{better}")
     for entry in words.get("columns", {}).values():
         assert set(entry) - {"name"} == {"title", "unit", "about"}
 

@@ -12,7 +12,7 @@ from equidiff_cli.runs.writer import RunDir
 
 STATUSES = ("converged", "budget", "nonfinite")
 QUERY_VALUE = 3.5
-NULL_VARIANCE = 4.0  # so that one null spread is 2 units of the objective
+NULL_VARIANCE = 4.0  # the null distance of a squared distance: one null spread is 2 units of the objective
 
 
 def picture(seed, side):
@@ -22,6 +22,16 @@ def picture(seed, side):
 def off(index):
     """How far the saved objective of sample `index` is from the query's."""
     return 0.02 * (1 + index * 7 % 5)
+
+
+def seen(index):
+    """What the target sees in sample `index`."""
+    return {"class": "cat", "probability": round(0.9 - index / 100, 2)}
+
+
+def also_seen(index):
+    """What another network sees in it: every other one is a truck."""
+    return {"class": ("cat", "truck")[index % 2], "probability": round(0.5 + index / 100, 2)}
 
 
 class MakeRun:
@@ -63,6 +73,7 @@ class MakeRun:
         latents = [torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(index + k)) for k in (0, 500)]
         norm = latents[0].norm().item()
         _, file = run.save_picture(index, picture(index, side), *latents)
+        run.save_unguided(index, picture(index + 2000, side))
         run.save_steps(
             (index, k, 10.0 ** (1 - k + index % 3), 0.1, 0.2, 1.0, norm + k / 10) for k in range(1, steps + 1)
         )
@@ -77,6 +88,7 @@ class MakeRun:
                 "target": QUERY_VALUE,
                 "objective": QUERY_VALUE,
                 "objective_saved": QUERY_VALUE - off(index),
+                "seen": {"smallconv": seen(index)},
                 "latent_norm": norm,
                 "file": file,
             }
@@ -96,6 +108,7 @@ class MakeRun:
             "wall_seconds": 12.0,
             "null_spread": NULL_VARIANCE,
             "loss_scale": 1 / NULL_VARIANCE,
+            "query_seen": {"smallconv": {"class": "cat", "probability": 0.97}},
             "versions": {"python": "3.11", "equidiff": "0.1.0"},
         }
 

@@ -25,6 +25,11 @@ def test_jensen_shannon_against_scipy():
     np.testing.assert_allclose(jensen_shannon(LOGITS, QUERY), expected, rtol=1e-5)
 
 
+def test_jensen_shannon_of_two_networks_is_row_by_row():
+    rows = [jensen_shannon(LOGITS[i : i + 1], LOGITS.flip(0)[i]).item() for i in range(3)]
+    assert jensen_shannon(LOGITS, LOGITS.flip(0)).tolist() == pytest.approx(rows) and rows[1] == 0 < rows[0]
+
+
 def test_jensen_shannon_ranges_from_equal_to_disjoint():
     assert jensen_shannon(QUERY[None], QUERY).item() == pytest.approx(0, abs=1e-12)
     sure = torch.tensor([[100.0, 0.0], [0.0, 100.0]])

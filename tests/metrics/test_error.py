@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from equidiff_cli.metrics.error import errors, outlyingness, spread, success
-from equidiff_cli.metrics.interval import bootstrap, wilson
+from equidiff_cli.metrics.error import errors, nearer, outlyingness, spread, success
+from equidiff_cli.metrics.interval import bootstrap, newcombe, wilson
 
 
 def values(n=50, k=3, seed=0):
@@ -33,12 +33,45 @@ def test_outlyingness_of_the_centre_and_of_a_far_query():
     v = values(k=1)
     assert outlyingness(v, v.mean(0)) == 0
     assert outlyingness(v, v.max(0).values + 1) == 1
+    assert nearer(torch.tensor([[-3.0], [1.0], [2.0]]), torch.tensor([-2.5])).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 8), (3, 8), (8, 8), (40, 100)])
 def test_wilson_against_scipy(hits, count):
     expected = stats.binomtest(hits, count).proportion_ci(confidence_level=0.95, method="wilson")
     assert wilson(hits, count) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def answers(both, first, second, neither):
+    """Two rows of answers of which so many are True in both, in the first, in the second, in neither."""
+    counts = torch.tensor([both, first, second, neither])
+    pairs = torch.tensor([[1, 1], [1, 0], [0, 1], [0, 0]], dtype=torch.bool)
+    return pairs.repeat_interleave(counts, dim=0).T
+
+
+def test_newcombe_of_equal_answers_is_not_a_point():
+    low, high = newcombe(*answers(8, 0, 0, 0))
+    assert (low, high) == pytest.approx((wilson(8, 8)[0] - 1, 1 - wilson(8, 8)[0])) and low < -0.3
+    assert newcombe(*answers(0, 8, 0, 0)) == pytest.approx((1 - 2**0.5 * (1 - wilson(8, 8)[0]), 1.0))
+
+
+def test_newcombe_changes_its_sign_with_the_rows():
+    low, high = newcombe(*answers(30, 20, 4, 10))
+    assert newcombe(*answers(30, 4, 20, 10)) == pytest.approx((-high, -low)) and low < 16 / 64 < high
+
+
+@pytest.mark.parametrize("truth", [(0.4, 0.3, 0.1, 0.2), (0.8, 0.1, 0.05, 0.05), (0.42, 0.56, 0.01, 0.01)])
+def test_newcombe_covers_the_difference(truth):
+    """How often the interval holds the true difference, over all tables of 12 samples with their probabilities."""
+    n, covered = 12, 0.0
+    for both in range(n + 1):
+        for first in range(n + 1 - both):
+            for second in range(n + 1 - both - first):
+                counts = (both, first, second, n - both - first - second)
+                low, high = newcombe(*answers(*counts))
+                inside = low <= truth[1] - truth[2] <= high
+                covered += inside * stats.multinomial.pmf(counts, n, truth)
+    assert 0.93 <= covered <= 0.999
 
 
 def test_bootstrap_of_the_mean_agrees_with_scipy():

@@ -5,7 +5,7 @@ import torch
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
-from equidiff_cli.metrics.frechet import frechet_distance, kernel_distance, precision_recall
+from equidiff_cli.metrics.frechet import covered, frechet_distance, kernel_distance, precision_recall
 
 
 def features(n, d=6, seed=0, shift=0.0, scale=1.0):
@@ -34,6 +34,16 @@ def test_frechet_distance_with_fewer_samples_than_features():
     assert 0 < frechet_distance(a, b) < float("inf") and frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
 
 
+def test_frechet_distance_of_many_features_needs_no_matrix_of_them():
+    """The same number as by covariances, which torchmetrics takes; a million squared would fit in no memory."""
+    a, b = features(12, d=40, shift=0.2), features(9, d=40, seed=1, scale=1.5)
+    expected = _compute_fid(a.mean(0), a.T.cov(), b.mean(0), b.T.cov()).item()
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-4)
+    wide = torch.zeros(12, 1_000_000, dtype=torch.float64)
+    wide[:, :40] = a
+    assert frechet_distance(wide, wide + torch.eye(1, 1_000_000)) == pytest.approx(1, rel=1e-6)
+
+
 def test_kernel_distance_against_torchmetrics():
     a, b = features(40), features(40, seed=1, shift=0.3)
     gamma = 1 / a.shape[1]
@@ -51,6 +61,7 @@ def test_precision_and_recall_of_points_on_a_line():
     real = torch.arange(10.0)[:, None]
     samples = torch.tensor([[-3.0], [-3.1], [4.5], [12.0], [12.5], [40.0], [41.0], [42.0]])
     precision, _ = precision_recall(real, samples)
+    assert covered(real, samples).tolist() == [True, False, True, True, False, False, False, False]
     assert precision == pytest.approx(3 / 8)  # -3 and 12 lie within reach of the ends, 4.5 inside; no other does
     assert precision_recall(real, real) == (1, 1)
     assert precision_recall(real, real + 1000) == (0, 0)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from equidiff_cli.pictures.grid import grid
+from equidiff_cli.pictures.grid import cut, grid
 
 
 def plain(side, value):
@@ -47,3 +47,27 @@ def test_small_pictures_are_enlarged_without_smoothing(side, factor):
     frame, shown = 2 * factor, side * factor
     place = pixels[frame : frame + shown, shown + 4 * frame : 2 * shown + 4 * frame]
     assert (place == noise.repeat(factor, 0).repeat(factor, 1)).all()
+
+
+def test_captions_stand_below_their_pictures_and_move_none():
+    pictures = [plain(32, value) for value in (0, 60, 120, 180, 240, 250)]
+    bare = np.asarray(grid(pictures[0], pictures[1:]))
+    captions = [["cat 0.93", "value 1.000"], *[["dog 0.50", "value 2.000"]] * 4, []]
+    pixels = np.asarray(grid(pictures[0], pictures[1:], captions=captions))
+    step, below = 102, (len(pixels) - len(bare)) // 2
+    assert 20 < below < 40, "room for two lines under each of two rows"
+    assert (pixels[:step] == bare[:step]).all(), "the first row of pictures is where it was"
+    assert (pixels[step + below : 2 * step + below - 6, 120:] == bare[step : 2 * step - 6, 120:]).all()
+    dark = (pixels < 128).all(2)
+    for column in range(4):
+        x = 120 + 102 * column
+        assert dark[102 : 102 + below, x : x + 96].any() and not dark[102 : 102 + below, x + 96 : x + 102].any()
+    assert not dark[2 * step + below - 6 :, 120:].any(), "the last one has no words"
+    assert dark[108 : 108 + below, 6:102].any(), "the query's stand below its frame"
+
+
+def test_a_line_too_long_for_its_picture_keeps_its_number():
+    font = ImageFont.load_default(12)
+    assert cut("cat 0.93", 96, font) == "cat 0.93"
+    short = cut("American Staffordshire terrier 0.93", 96, font)
+    assert short.startswith("Amer") and short.endswith("… 0.93") and font.getlength(short) <= 96

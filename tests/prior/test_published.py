@@ -14,7 +14,8 @@ from equidiff_cli.prior.published import Published, statistics
 from equidiff_cli.weights import copies
 
 QUICK = ("samples=1", "budget.steps=2", "prior.steps=2", "null_samples=2", "objective.label=3")
-NAMES = ["grid.png", "latents.safetensors", "losses.csv", "query.png", "samples", "samples.jsonl", "summary.json"]
+NAMES = ["grid.png", "latents.safetensors", "losses.csv", "query.png"]
+NAMES += ["samples", "samples.jsonl", "summary.json", "unguided"]
 
 
 @pytest.fixture

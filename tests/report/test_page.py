@@ -1,13 +1,16 @@
 """The page as text: everything is there once, nothing of a run is taken as markup, its size is bounded."""
 
+import base64
 import html.parser
 import json
 import re
+import shutil
 
 import pytest
 import yaml
+from helpers import runs
 
-from equidiff_cli.report import words
+from equidiff_cli.report.labels import differing
 from equidiff_cli.report.page import MOST_BYTES, MOST_SECTIONS, render
 from equidiff_cli.runs.reader import read
 
@@ -17,7 +20,7 @@ EVIL = "</script><script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 class Page(html.parser.HTMLParser):
     """The tags of a page with their attributes, and its text; fails where tags do not match."""
 
-    VOID = ("meta", "link", "img", "br", "input")
+    VOID = ("meta", "link", "img", "br", "wbr", "input")
 
     def __init__(self, text):
         super().__init__()
@@ -58,7 +61,11 @@ def test_every_sample_is_there_with_status_error_and_picture(make_run):
         assert card["data-status"] == record["status"]
         assert float(card["data-error"]) == pytest.approx(abs(record["objective_saved"] - 3.5) / 2)
     assert len([image for image in page.all("img") if image["alt"].startswith("sample ")]) == 5
-    for text in ("Which pictures can smallconv not tell", "logit of cat", "has not been evaluated", "threshold 0.01"):
+    for text in (
+        "Pictures with the same logit of cat in smallconv as the query",
+        "has not been evaluated",
+        "threshold 0.01",
+    ):
         assert text in page.text, text
 
 
@@ -156,18 +163,18 @@ def test_a_job_that_failed_changes_nothing_in_the_table_of_the_others(make_run):
     (failed / ".hydra/config.yaml").write_text(yaml.safe_dump(given))
     (failed / "run.log").write_text("filter.cutoff=-1: must be a number")
     alone, with_failed = ([read(sweep / str(i), str(i)) for i in range(count)] for count in (3, 4))
-    assert words.differing(with_failed) == words.differing(alone) == ["filter.cutoff"]
+    assert differing(with_failed) == differing(alone) == ["filter.cutoff"]
     page = page_of(*(sweep / str(i) for i in range(4)))
     assert "hold different things" not in page.text and "Error against filter.cutoff" in page.text
     assert "filter.cutoff=-1: must be a number" in page.text
 
 
 def test_runs_of_different_targets_are_said_to_be(make_run):
-    runs = [make_run(f"{name}-{seed}", seed=seed, **{"target.name": name}) for name in ("a", "b") for seed in (1, 2)]
-    different, same = page_of(*runs), page_of(*runs[:2])
+    found = [make_run(f"{name}-{seed}", seed=seed, **{"target.name": name}) for name in ("a", "b") for seed in (1, 2)]
+    different, same = page_of(*found), page_of(*found[:2])
     assert "4 runs that hold different things" in different.text and "b: logit of cat, query cat" in different.text
     assert "raw values cannot" in different.text
-    assert "Which pictures can a not tell" in same.text and "raw values" not in same.text
+    assert "the same logit of cat in a as the query" in same.text and "raw values" not in same.text
 
 
 def test_the_table_of_a_sweep_has_what_differs(make_run):
@@ -206,3 +213,116 @@ def test_hundreds_of_runs_stay_usable(make_run):
     assert text.count('<details class="run"') == MOST_SECTIONS and not re.search('<details class="run"[^>]*open', text)
     assert "50 more stand in the table alone" in text and "38 more samples are not shown here" in text
     assert "23 more samples are not listed" in text, "17 rows a run"
+
+
+FINDINGS = [
+    {"question": "next", "title": "What to do next?", "answer": "Draw 64 samples."},
+    {"question": "held", "title": "Did it hold?", "answer": "On file 8 of 8 hold."},
+]
+
+
+def both_see(index):
+    return {"smallconv": runs.seen(index), "smallresnet": runs.also_seen(index)}
+
+
+def test_what_was_found_comes_first(make_run, evaluated):
+    text = page_of(evaluated(make_run("run"), findings=FINDINGS, warnings=["a warning"])).text
+    places = [
+        text.index(part) for part in ("a warning", "Did it hold?", "8 of 8 hold", "What to do", "Target", "Status")
+    ]
+    assert places == sorted(places), "in the order of the questions, below the warnings, above all else"
+    assert "equidiff evaluate" not in text
+
+
+def test_without_an_evaluation_the_records_speak_and_the_command_says_how_to_hear_more(make_run):
+    path = make_run("run", samples=3)
+    lines = [json.loads(line) | {"on_file": i != 1} for i, line in enumerate((path / "samples.jsonl").open())]
+    (path / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = page_of(path)
+    head = page.text[: page.text.index("Target")]
+    for part in (
+        "1 of 3 samples converged",
+        "2 of 3 are below the threshold on file",
+        "Median error",
+        "equidiff evaluate",
+    ):
+        assert part in head
+    assert page.text.count("not on file") == 1
+    assert "yes" in page.text and "2 of 3" in page.text
+
+
+def test_every_picture_says_what_networks_see_and_what_it_was_before(make_run, evaluated):
+    rows = [{"index": i, "error_spreads": 0.1, "seen": both_see(i)} for i in range(4)]
+    path = evaluated(make_run("run"), per_sample=rows, query_seen={"smallresnet": {"class": "dog", "probability": 0.5}})
+    page = page_of(path)
+    for i in range(4):
+        other = ("cat", "truck")[i % 2]
+        assert f"smallconv: cat {0.9 - i / 100:.2f} | smallresnet: {other} {0.5 + i / 100:.2f}" in page.text
+    assert "smallresnet: dog 0.50" in page.text, "of the query"
+    befores = [image for image in page.all("img") if image["alt"].startswith("unguided picture of the same noise")]
+    for i, image in enumerate(befores):
+        data = base64.b64decode(image["src"].partition(",")[2])
+        assert data == (path / f"unguided/00{i}.png").read_bytes()
+    assert len(befores) == 4
+    disagreement = [float(card["data-disagreement"]) for card in page.all("li", class_="card")]
+    assert disagreement == pytest.approx([0, 0.51, 0, 0.53])
+    assert {"value": "disagreement"} in page.all("option")
+    rows[2] |= {"disagreement": 7.5}
+    again = page_of(evaluated(path, per_sample=rows)).all("li", class_="card")
+    assert float(again[2]["data-disagreement"]) == 7.5, "the evaluation has the last word"
+
+
+def test_a_run_of_an_earlier_version_has_its_page_all_the_same(make_run):
+    path = make_run("run", samples=2)
+    shutil.rmtree(path / "unguided")
+    text = (path / "samples.jsonl").read_text()
+    (path / "samples.jsonl").write_text(re.sub(r'"seen": \{.*?\}\}, ', "", text))
+    page = page_of(path)
+    assert "seen" not in (path / "samples.jsonl").read_text() and len(page.all("li", class_="card")) == 2
+    assert "unguided picture" not in page.text and "smallconv: cat" not in page.text.partition("Optimisation")[0][-200:]
+    assert not page.all("option", value="disagreement")
+
+
+def test_the_ways_to_files_stand_in_details_alone(make_run, evaluated):
+    path = make_run("run", samples=1, query="/home/me/pets/dog.png", **{"target.name": "/nets/own.pth"})
+    metric = {"section": "diversity", "name": "lpips", "title": "LPIPS", "value": None, "samples": 1, "needs": 1}
+    metric |= {
+        "reason": "no weights (/root/.cache/hub/alexnet.pth)",
+        "null": None,
+        "null_reason": "none in /root/.cache/x",
+    }
+    text = page_of(evaluated(path, metrics=[metric])).text
+    before, after = text.split("Settings", 1)
+    assert "no weights (alexnet.pth)" in before and "dog.png" in before and "own.pth" in before
+    assert "/root" not in before and "/home" not in before and "/nets" not in before
+    assert "/home/me/pets/dog.png" in after
+
+
+def test_a_sweep_says_which_run_is_which(make_run):
+    sweep = make_run.sweep("sweep", "filter.cutoff", [0.4, 0.1], samples=3)
+    page = page_of(sweep / "0", sweep / "1")
+    top = page.text[: page.text.index("Table of runs", page.text.index("Which run is which"))]
+    assert "filter.cutoff=0.4" in top and "filter.cutoff=0.1" in top and "sample 2" in top
+    assert "began with the same noise" in top
+    shown = [image["alt"] for image in page.all("img")][:7]
+    assert shown == ["the query of all runs", *(f"sample {i} of run {name}" for name in "01" for i in range(3))]
+
+
+def test_runs_of_different_queries_show_them(make_run):
+    page = page_of(*(make_run(f"run-{query}", samples=2, query=query) for query in ("cat", "dog")))
+    assert [image["alt"] for image in page.all("img") if image["alt"].startswith("the query query=")] == [
+        "the query query=cat",
+        "the query query=dog",
+    ]
+    assert "the query of all runs" not in [image["alt"] for image in page.all("img")]
+
+
+def test_the_deviation_that_one_sweeps_the_cutoff_for(make_run, evaluated):
+    sweep = make_run.sweep("sweep", "filter.cutoff", [0.4, 0.1, 0.8], samples=2)
+    paths = [sweep / str(i) for i in range(3)]
+    assert "is measured by equidiff evaluate" in page_of(*paths).text
+    page = page_of(*map(evaluated, paths))
+    assert "is measured by equidiff evaluate" not in page.text
+    comparison = page.text[page.text.index("Comparison", 500) :]
+    assert "Deviation against the cutoff, for each filter.cutoff" in comparison
+    assert comparison.index("Deviation against") < comparison.index("Loss so far")

@@ -6,7 +6,7 @@ from statistics import median
 import pytest
 import torch
 
-from equidiff_cli.report.comparisons import against, compared, median_loss
+from equidiff_cli.report.comparisons import DEVIATION, against, between, compared, deviation, median_loss
 from equidiff_cli.report.plots import chi_square, evaluated, loss, sparse, typicality
 from equidiff_cli.runs.reader import error, read
 
@@ -96,3 +96,27 @@ def test_the_error_against_what_a_sweep_varies(make_run):
     assert all(low <= middle <= high for low, middle, high in zip(line.low, line.y, line.high, strict=True))
     assert against(runs[:2], "filter.cutoff") is None, "two points are no curve"
     assert against(runs, "query") is None
+
+
+def test_the_deviation_of_a_sweep_over_the_cutoff(make_run, evaluated):
+    runs = [
+        read(evaluated(make_run(str(i), samples=2, **{"filter.cutoff": c})), str(i)) for i, c in enumerate((0.6, 0.1))
+    ]
+    plot = deviation(runs, ["a", "b"])
+    written = runs[0].evaluation["curves"][0]
+    curve = [line["values"] for line in written["lines"]]
+    assert [line.name for line in plot.lines[:3]] == ["b", "a", "unguided"], "in the order of the cutoffs"
+    assert [line.y for line in plot.lines[:3]] == [curve[0], curve[0], curve[1]]
+    assert [name for _, name in plot.legend] == ["b", "a", "unguided"]
+    own, other = plot.lines[3:]
+    assert (own.x, own.y) == ([0.1], [pytest.approx(curve[0][1])]) and other.x == [0.6]
+    assert other.y == [pytest.approx((curve[0][3] + curve[0][4]) / 2)], "halfway between 0.4 and 0.8"
+    assert own.style == plot.lines[0].style != other.style
+    assert deviation(runs[:1], ["a"]) is None
+    assert plot.title not in [p.title for p in compared(runs, ["a", "b"], DEVIATION)]
+    assert written["title"].capitalize() not in [p.title for p in compared(runs, ["a", "b"], DEVIATION)]
+
+
+def test_a_line_between_its_points():
+    assert between([0, 1, 3], [0.0, 2.0, 4.0], 2) == 3.0 and between([0, 1], [5.0, 7.0], 1) == 7.0
+    assert between([0, 1], [5.0, 7.0], 1.5) is None and between([0, 1], [5.0, None], 0.5) is None

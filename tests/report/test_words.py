@@ -5,7 +5,7 @@ import shlex
 import pytest
 import yaml
 
-from equidiff_cli.report.words import command, differing, label, number, outcome, question, setting
+from equidiff_cli.report.words import command, facts, number, outcome, pathless, query, question, setting
 from equidiff_cli.runs.reader import read
 
 
@@ -43,24 +43,56 @@ def test_a_run_that_goes_on_asks_with_what_its_settings_say(make_run):
     assert outcome(run).startswith("The run is not finished: 4 of 9 samples are.")
 
 
-def test_what_differs_names_a_run(make_run):
-    runs = [read(make_run(str(i), **{"filter.cutoff": c, "batch": i + 1}), str(i)) for i, c in enumerate((0.25, 0.5))]
-    assert differing(runs) == ["filter.cutoff", "batch"], "what asks no other question stands last"
-    assert [label(run, differing(runs)) for run in runs] == ["0: filter.cutoff=0.25", "1: filter.cutoff=0.5"]
-    assert differing(runs[:1]) == []
+@pytest.mark.parametrize(
+    ("held", "title"),
+    [
+        ("logit of cat", "Pictures with the same logit of cat in net as the query"),
+        ("logits of cat, dog", "Pictures with the same logits of cat, dog in net as the query"),
+        (
+            "channel 3 of layer2, mean over space",
+            "Pictures with the same channel 3 of layer2 (mean over space) in net as the query",
+        ),
+        ("channel 3 of fc, alone", "Pictures with the same channel 3 of fc in net as the query"),
+        ("channel 1 of conv, at [2, 3]", "Pictures with the same channel 1 of conv (at [2, 3]) in net as the query"),
+        ("my.package.parts.redness", "Pictures with the same redness in net as the query"),
+        ("share of red", "Pictures with the same share of red in net as the query"),
+    ],
+)
+def test_the_title_is_a_sentence_whatever_is_held(make_run, held, title):
+    run = read(make_run("run", samples=1), "run")
+    run.summary |= {"objective": held, "target": "net"}
+    assert question(run) == title
 
 
 @pytest.mark.parametrize(
-    ("key", "values", "shown"),
+    ("text", "shown"),
     [
-        ("objective.layer", ("layer2.0.conv1", "layer3.0.conv1"), ("layer2.0.conv1", "layer3.0.conv1")),
-        ("target.weights", ("a.pth", "b.pth"), ("a.pth", "b.pth")),
-        ("filter._target_", ("equidiff_cli.parts.filters.Ideal", "my.Box"), ("Ideal", "Box")),
+        (
+            "its weights are not at hand (/root/.cache/torch/hub/alexnet-1.pth)",
+            "its weights are not at hand (alexnet-1.pth)",
+        ),
+        ("/data/nets/my net.pth", "my net.pth"),
+        ("~/nets/a.pth, /b/c.pth", "a.pth, c.pth"),
+        ("resnet18.a1_in1k", "resnet18.a1_in1k"),
+        ("timm/resnet18 at 1/2 of https://hub/timm/x", "timm/resnet18 at 1/2 of https://hub/timm/x"),
     ],
 )
-def test_only_names_of_code_are_shortened(make_run, key, values, shown):
-    runs = [read(make_run(str(i), **{key: value}), str(i)) for i, value in enumerate(values)]
-    assert [label(run, [key]) for run in runs] == [f"{i}: {key}={text}" for i, text in enumerate(shown)]
+def test_files_are_called_by_their_names(text, shown):
+    assert pathless(text) == shown
+
+
+def test_a_query_is_called_by_the_name_of_its_file(make_run):
+    run = read(make_run("run", samples=1, query="/home/me/pictures/my dog.png"), "run")
+    assert query(run) == "my dog.png" and ("Query", "my dog.png") in facts(run)
+    assert read(make_run("other", samples=1, query="pets/dog.png"), "other").summary["query"] == "pets/dog.png"
+
+
+def test_what_holds_on_file_is_counted(make_run):
+    run = read(make_run("run", samples=3), "run")
+    assert "on file" not in outcome(run)
+    for record, on_file in zip(run.rows, (True, False, True), strict=True):
+        record["on_file"] = on_file
+    assert "2 of 3 are below the threshold on file" in outcome(run)
 
 
 @pytest.mark.parametrize("query", ["a b.png", "it's", '"quoted"', "$HOME", "`id`", "<script>"])

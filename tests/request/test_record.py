@@ -12,6 +12,7 @@ from equidiff_cli import cli
 from equidiff_cli.commands import run
 from equidiff_cli.errors import Failed, Terminated, WrongRequest
 from equidiff_cli.request.launch import Job
+from equidiff_cli.request.schema import composed
 from equidiff_cli.shipped import QUERIES
 
 QUICK = ("samples=1", "budget.steps=2", "prior.steps=1", "null_samples=4")
@@ -22,7 +23,7 @@ def contents(folder):
 
 
 def job(directory, sweep=None):
-    return Job(config=None, directory=directory, sweep=sweep, words=[], note=None)
+    return Job(composed("prior=embedded"), directory=directory, sweep=sweep, words=[], note=None, refused=None)
 
 
 @pytest.mark.parametrize("kept", ["samples/mine.txt", "run.log", ".hydra/config.yaml", "query.png"])

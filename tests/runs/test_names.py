@@ -37,6 +37,20 @@ def test_a_sweep_stands_for_its_jobs_in_the_order_of_numbers(tmp_path):
     assert [path.name for path in find([tmp_path / "sweep"])] == ["0", "1", "2", "3", "10"]
 
 
+def test_a_sweep_may_give_its_folders_names(tmp_path):
+    sweep = tmp_path / "sweep"
+    for job in ("lr=10.5", "lr=2", "lr=10.05", "a/seed=1", "a/seed=0"):
+        begun(sweep / job)
+    (sweep / "lr=3" / ".hydra").mkdir(parents=True)  # it failed before it wrote anything
+    begun(sweep / "lr=2" / "samples" / "0")  # inside a run, none of its own
+    (sweep / "notes").mkdir()
+    with pytest.raises(ValueError, match="neither a run"):
+        find([sweep])
+    (sweep / "multirun.yaml").touch()
+    found = [path.relative_to(sweep).as_posix() for path in find([sweep])]
+    assert found == ["a/seed=0", "a/seed=1", "lr=2", "lr=3", "lr=10.05", "lr=10.5"]
+
+
 def test_a_run_is_taken_once_however_often_it_is_named(tmp_path):
     sweep = [begun(tmp_path / str(job)) for job in range(3)]
     assert find([sweep[1], tmp_path, sweep[1] / ".." / "1"]) == [sweep[1], sweep[0], sweep[2]]

@@ -24,7 +24,7 @@ def test_a_finished_run_is_read_whole(make_run):
 
 
 def test_errors_are_in_standard_deviations_over_unguided_samples(make_run):
-    """Of a squared distance the null spread is a variance: 4 here, so that 2 units of the objective are one spread."""
+    """The null distance of a squared distance is a variance: 4 here, so a null spread is 2 units of the objective."""
     run = read(make_run("run", samples=3), "run")
     for record in run.records:
         assert error(run, record) == (pytest.approx(abs(record["objective_saved"] - 3.5) / 2), "null spreads")

@@ -76,6 +76,7 @@ STOPS = {  # what: (where, its name there, at which of its calls, what happens, 
     "disk full at the first lines": (writer, "append", 0, full_disk, OSError),
     "disk full between two records": (writer, "append", 2, full_disk, OSError),
     "disk full at a picture": (Image.Image, "save", 2, full_disk, OSError),
+    "disk full at an unguided picture": (writer.RunDir, "save_unguided", 1, full_disk, OSError),
     "disk full at the end": (writer.RunDir, "close", 0, full_disk, OSError),
     "no memory for the spread": (Prior, "flow", 1, no_memory, Exhausted),
     "no memory in the second step": (Prior, "flow", 3, no_memory, Exhausted),
@@ -95,6 +96,14 @@ def test_a_run_goes_on_after(stop, expected, monkeypatch, tmp_path):
     gc.collect()  # the lock is released with what held it, as it would be with the process
     run(tmp_path / "run")
     assert kills.contents(tmp_path / "run") == expected
+
+
+def test_the_unguided_pictures_are_those_of_the_first_step(tmp_path):
+    run(tmp_path / "run", "budget.steps=1")
+    found = kills.contents(tmp_path / "run")
+    for name in ("000.png", "001.png", "002.png"):
+        assert found[f"unguided/{name}"] == found[f"samples/{name}"]
+    assert len({found[f"unguided/{i:03d}.png"] for i in range(3)}) == 3
 
 
 def test_memory_that_runs_out_once_is_recorded_and_changes_no_file(expected, monkeypatch, tmp_path):
@@ -206,7 +215,7 @@ def stepped(saver, left=False):
 @pytest.mark.parametrize("every", [1, 7, 1000])
 def test_saving_takes_at_most_two_percent_of_the_time(monkeypatch, cost, every):
     clock, part = Clock(monkeypatch, cost), Part(Plan(1, 1, 1))
-    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, target=[0.0], spread=1.0, began=0.0)
     for step in range(1, 2000):
         clock.now += 0.3
         stepped(saver, left=step % every == 0)
@@ -218,7 +227,7 @@ def test_saving_takes_at_most_two_percent_of_the_time(monkeypatch, cost, every):
 
 def test_a_new_plan_is_saved_at_once(monkeypatch):
     clock, part = Clock(monkeypatch, 0.001), Part(Plan(4, 1, 0))
-    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, target=[0.0], spread=1.0, began=0.0)
     clock.now += 1
     stepped(saver)
     assert len(clock.saves) == 1
@@ -229,7 +238,7 @@ def test_a_new_plan_is_saved_at_once(monkeypatch):
 
 def test_a_save_that_had_to_wait_is_not_forgotten(monkeypatch):
     clock, part = Clock(monkeypatch, 0.01), Part(Plan(1, 1, 1))
-    saver = state.State(clock, part, part, asked=None, spread=1.0, began=0.0)
+    saver = state.State(clock, part, part, asked=None, target=[0.0], spread=1.0, began=0.0)
     clock.now += 0.3
     stepped(saver, left=True)  # too soon after the first one
     assert len(clock.saves) == 1

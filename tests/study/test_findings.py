@@ -7,7 +7,7 @@ import torch
 
 from equidiff_cli.metrics.interval import wilson
 from equidiff_cli.study.findings import Section, line
-from equidiff_cli.study.metric import MEAN, MEDIAN, SHARE, apart, as_many, groups, groups_or_all, metric
+from equidiff_cli.study.metric import DIFFERENCE, MEAN, MEDIAN, SHARE, apart, as_many, groups, groups_or_all, metric
 from equidiff_cli.study.sets import Set
 
 ABOUT = {"unit": "m", "about": "a length", "source": "a ruler"}
@@ -128,6 +128,54 @@ def test_every_missing_number_has_a_reason(nothing):
     one = found(for_samples)
     assert (one["value"], one["null"], one["null_reason"]) == (1.0, None, "is not defined for unguided samples")
     assert found(named("strange", for_samples.function))["null_reason"] == "cannot be"
+
+
+def test_what_chance_gives_is_known_where_the_samples_have_no_number():
+    one = found(named("strange", lambda set: None if len(set) == 4 else 3.0))
+    assert (one["value"], one["reason"], one["null"], one["null_reason"]) == (None, "there is none", 3.0, None)
+
+
+def test_a_difference_of_two_shares_has_its_interval():
+    one = found(named("length", lambda set: torch.stack([set.pictures < 4, set.pictures < 2]), over=DIFFERENCE))
+    assert (one["value"], one["null"], one["interval"]) == (0.5, 0.0, "95 % Newcombe") and one["low"] < 0 < one["high"]
+
+
+def test_neither_way_is_better_where_the_words_say_so():
+    section = Section("space", case(), {"metrics": {"length": {"title": "it", "better": "{way}", **ABOUT}}})
+    for way in ("", "higher"):
+        section.add(named("length", lambda set: set.pictures.max()), say={"way": way})
+    assert [one["better"] for one in section.metrics] == [None, "higher"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "failed: MemoryError"),
+        (RuntimeError("you tried\nto allocate 9 bytes"), "failed: RuntimeError: you tried to allocate 9 bytes"),
+        (ValueError("has no classifier"), "has no classifier"),
+    ],
+)
+@pytest.mark.parametrize("where", ["samples", "unguided"])
+def test_a_number_that_fails_is_not_reported_and_the_others_are(error, reason, where, caplog):
+    def fail(set):
+        if where == "samples" or len(set) == 10:
+            raise error
+        return 1.0
+
+    section = Section("space", case(), WORDS)
+    section.add(named("length", fail))
+    section.column("length", lambda: [1.0] if where == "unguided" else fail(section.case.samples), what="here")
+    section.add(named("strange", lambda set: 2.0))
+    first, second = section.metrics
+    assert (first["value"], first["null"], first["reason"], first["null_reason"]) == (None, None, reason, reason)
+    assert "low" not in first and second["value"] == 2.0
+    assert section.values == ({"length_here": [1.0, None, None, None]} if where == "unguided" else {})
+    assert f"equidiff: length: not reported: {reason}" in caplog.messages
+
+
+def test_an_error_of_the_program_is_not_hidden():
+    with pytest.raises(TypeError):
+        found(named("length", lambda set: None + 1))
 
 
 def test_a_metric_may_be_of_another_set():

@@ -15,7 +15,7 @@ from equidiff_cli.parts.objectives import Features, Logit, Logits, Margin, Proba
 from equidiff_cli.pictures import read as pictures
 from equidiff_cli.pictures.convert import to_tensor
 from equidiff_cli.shipped import QUERIES
-from equidiff_cli.target.target import adopt
+from equidiff_cli.target.adopt import adopt
 from equidiff_cli.target.timm_models import EfficientNetLite0, TimmModel
 
 ROOT = Path(__file__).parents[2]
@@ -67,8 +67,13 @@ def test_lite0_measures_as_on_files(lite0):
 def test_lite0_files(lite0, tmp_path, monkeypatch):
     state = lite0.model.state_dict()
     torch.save(state, tmp_path / "timm.pth")
-    x = torch.rand(1, 3, 64, 64)
-    assert torch.equal(efficientnet_lite0(str(tmp_path / "timm.pth"))(x), lite0(x))
+    x, own = torch.rand(1, 3, 64, 64), efficientnet_lite0(str(tmp_path / "timm.pth"))
+    assert torch.equal(own(x), lite0(x))
+    assert own.classes[207] == "207" and lite0.classes[207] == "golden retriever"
+    asked = EfficientNetLite0(weights=str(tmp_path / "timm.pth"), classes="imagenet").build()
+    assert asked.classes == lite0.classes
+    with pytest.raises(ValueError, match=r"^target.classes: names 2 classes, efficientnet_lite0 gives 1000$"):
+        EfficientNetLite0(weights=None, classes=["a", "b"])
     names = list(state)
     torch.save({f"a.{name}": state[name] for name in [names[1], names[0], *names[2:]]}, tmp_path / "order.pth")
     with pytest.raises(ValueError, match=r"order.pth: does not hold the 296 tensors of EfficientNet-Lite0"):
@@ -143,7 +148,7 @@ def test_your_own_weights_with_your_own_number_of_classes(tmp_path):
     x = torch.rand(1, 3, 160, 160)
     assert torch.equal(target(x), model(target.transform(x))) and target.classes == tuple("0123456")
     assert "state_dict" not in target.model.pretrained_cfg
-    with pytest.raises(ValueError, match=r"target.weights=.*mine.safetensors: Error\(s\) in loading"):
+    with pytest.raises(ValueError, match=r"target.weights=.*mine.safetensors: is of 7 .* give target.num_classes=7$"):
         timm_model(TINY, str(tmp_path / "mine.safetensors"))
     with pytest.raises(ValueError, match=r"target.num_classes=7: is for local weights"):
         timm_model(TINY, None, 7)

@@ -11,8 +11,9 @@ from torch import nn
 
 from equidiff_cli.circles.build import CirclesTarget
 from equidiff_cli.pictures.convert import to_tensor
+from equidiff_cli.target.adopt import built
 from equidiff_cli.target.small import CIFAR10, MEAN, STD, Embedded, embedded
-from equidiff_cli.target.target import Target, TargetSource, built, top_class
+from equidiff_cli.target.target import Target, TargetSource, top_class
 from equidiff_cli.target.timm_models import TimmModel
 from equidiff_cli.weights.hub import Source
 
@@ -29,8 +30,8 @@ def weights(tmp_path_factory):
     return path
 
 
-def timm_model(name, weights, num_classes=None):
-    return TimmModel(name=name, weights=weights, num_classes=num_classes).build()
+def timm_model(name, weights, num_classes=None, **options):
+    return TimmModel(name=name, weights=weights, num_classes=num_classes, **options).build()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def imagenet(weights):
-    return timm_model(TIMM, str(weights))
+    return timm_model(TIMM, str(weights), classes="imagenet")
 
 
 class Odd(nn.Module):
@@ -233,7 +234,8 @@ def test_weights_of_torch_save_give_the_same_network(imagenet, tmp_path):
 
 def test_wrong_models_and_weights(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_file({"conv1.weight": torch.zeros(1)}, "other.safetensors")
+    save_file({"fc.weight": torch.zeros(1000)}, "other.safetensors")
+    save_file({"a.b": torch.zeros(1)}, "foreign.safetensors")
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04")
     wrong = {
         ("resnet5O", None): r"target.name=resnet5O: timm has no such model; the nearest of \d+ names are .*resnet50",
@@ -243,13 +245,14 @@ def test_wrong_models_and_weights(weights, tmp_path, monkeypatch):
         (TIMM, "no.pth"): r"target.weights=no.pth: no such file; give a .pth or .safetensors file",
         (TIMM, "."): r"target.weights=.: no such file",
         (TIMM, "cut.pth"): r"target.weights=cut.pth: .*accepted: a .safetensors file, or a .pt, .pth",
-        (TIMM, "other.safetensors"): r"target.weights=other.safetensors: Error\(s\) in loading .* Missing key",
-        ("resnet18", str(weights)): r"target.weights=.*: Error\(s\) in loading state_dict for ResNet: Missing key",
+        (TIMM, "other.safetensors"): r"other.safetensors: does not fit, missing: conv1.0.* wrong: fc.weight is",
+        (TIMM, "foreign.safetensors"): r"foreign.safetensors: does not fit, missing: conv1.0.*; unexpected: a.b$",
+        ("resnet18", str(weights)): r"target.weights=.*: does not fit, missing: conv1.weight, layer1.1.*wrong: bn1",
     }
     for (name, file), message in wrong.items():
         with pytest.raises(ValueError, match=message) as error:
             timm_model(name, file)
-        assert "\n" not in str(error.value) and len(str(error.value)) < 600
+        assert "\n" not in str(error.value) and len(str(error.value)) < 800
 
 
 @pytest.mark.parametrize("make", [embedded, lambda name: Embedded(name=name)])

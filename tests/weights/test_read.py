@@ -1,6 +1,5 @@
 """Reading weights and fitting them: what works, and the one line that every wrong file gets."""
 
-import argparse
 import hashlib
 import io
 import pickle
@@ -126,7 +125,7 @@ def safetensors_bytes(tmp_path):
 
 
 DAMAGED = "is damaged or cut off, or in a form that torch.load does not read safely "
-UNSAFE = "holds more than tensors ({}) and could run code, so for safety it is not opened"
+UNSAFE = "holds more than tensors ({}) and could run code, so for safety it is not opened; if you trust it, python -c "
 NEITHER = "is neither of the accepted formats, or was cut off"
 PAGE = "is a web page or XML, perhaps the answer to a failed download"
 
@@ -146,11 +145,6 @@ WRONG = {  # what: (content, the message)
     "legacy cut early": (saved(STATE, **LEGACY)[:20], DAMAGED + "(EOFError)"),
     "pickle": (pickle.dumps({"a": 1}, protocol=2), DAMAGED + "(RuntimeError: Invalid magic number"),
     "new pickle": (pickle.dumps({"a": 1}, protocol=4), DAMAGED + "(UnpicklingError"),
-    "namespace": (saved({"ema": STATE, "args": argparse.Namespace()}), UNSAFE.format("argparse.Namespace")),
-    "legacy namespace": (
-        saved({"ema": STATE, "args": argparse.Namespace()}, **LEGACY),
-        UNSAFE.format("argparse.Namespace"),
-    ),
     "module": (saved(nn.Linear(2, 2)), UNSAFE.format("torch.nn.modules.linear.Linear")),
     "other archive": (archive("photo.png"), DAMAGED + "(RuntimeError: [enforce fail"),
     "program": (  # of torch.jit
@@ -161,7 +155,15 @@ WRONG = {  # what: (content, the message)
     "list": (saved([STATE]), "holds a list"),
     "nothing": (saved({}), "holds nothing"),
     "numbers": (saved({"a": 1, "b": torch.zeros(1), "c": "x"}), "holds other things than tensors by name: a, c"),
-    "nested": (saved({"net": STATE, "epoch": 1}), "holds other things than tensors by name: net, epoch"),
+    "nested": (saved({"thing": STATE, "epoch": 1}), "holds other things than tensors by name: thing, epoch"),
+    "optimiser": (
+        saved({"state": {0: {"exp_avg": torch.zeros(1)}}, "param_groups": []}),
+        "holds other things than tensors by name: state, param_groups",
+    ),
+    "two averages": (
+        saved({"model": STATE, "ema": STATE, "swa_model": STATE}),
+        "holds several averages of the weights, keep one of them: ema, swa_model",
+    ),
     "many": (
         saved({f"n{i}": i for i in range(11)}),
         "holds other things than tensors by name: n0, n1, n2, n3, n4, n5, n6, n7, ... and 3 more",
@@ -234,7 +236,7 @@ def test_code_in_a_file_does_not_run(tmp_path, write):
     proof = tmp_path / "ran"
     content = {"ema": STATE, "opt": Code(f"open({str(proof)!r}, 'w')")}
     write(content, tmp_path / "weights.pt")
-    assert refusal(tmp_path / "weights.pt") == UNSAFE.format("eval")
+    assert refusal(tmp_path / "weights.pt").startswith(UNSAFE.format("eval"))
     assert not proof.exists()
     torch.load(tmp_path / "weights.pt", weights_only=False)
     assert proof.exists()  # it would have

@@ -1,0 +1,52 @@
+"""What the keys of the shipped parts accept. No torch here: a wrong value is told before it is imported."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from equidiff_cli.checks import number, one_of
+
+LEAST = 1e-6  # cutoff; far below what any picture has, and far above what float32 takes for zero
+
+
+def accepted(key, value):
+    """`value` if the key of a shipped part accepts it, else `ValueError`; the key is as in "filter.cutoff"."""
+    return ACCEPTED[key](key, value)
+
+
+def _decay(key, value):
+    """A number in [0, 1)."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"{key}={value}: must be a number at least 0 and below 1")
+    return value
+
+
+def _decays(key, values):
+    """Two of them."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
+        raise ValueError(f"{key}={values}: must be two numbers at least 0 and below 1")
+    return tuple(_decay(key, value) for value in values)
+
+
+def _truth(key, value):
+    if not isinstance(value, bool):
+        raise ValueError(f"{key}={value}: must be true or false")
+    return value
+
+
+def _word(*options):
+    return lambda key, value: one_of(key, value, options)
+
+
+_positive = partial(number, above=0)
+ACCEPTED = {
+    "distance.delta": _positive,
+    "filter.cutoff": partial(number, minimum=LEAST, maximum=1),
+    "filter.order": partial(number, minimum=1, whole=True),
+    "objective.pool": _word("mean", "max", "none"),
+    "objective.reduce": _word("mean", "max"),
+    "optimizer.betas": _decays,
+    "optimizer.epsilon": _positive,
+    "optimizer.lr": _positive,
+    "optimizer.momentum": _decay,
+    "optimizer.normalize": _truth,
+}
