@@ -2,6 +2,9 @@
 
 Every distance is at least 0 (`KL` to rounding), is 0 where values and target agree, and is differentiable in both.
 Nothing is averaged, neither over K nor over N.
+
+Each is a sum of squares, of its `residuals(values, target)` (N, K), which are 0 where values and target agree, change
+sign there, and are differentiable there, too: what a second-order optimiser sets to 0.
 """
 
 import torch
@@ -16,6 +19,9 @@ class SquaredL2:
     def __call__(self, values, target):
         return (values - target).square().sum(dim=1)
 
+    def residuals(self, values, target):
+        return values - target
+
 
 class Huber:
     """sum_k h(v_k - t_k) with h(d) = d^2 / 2 up to |d| = delta, delta (|d| - delta / 2) beyond (Huber 1964).
@@ -28,6 +34,12 @@ class Huber:
 
     def __call__(self, values, target):
         return F.huber_loss(values, target.expand_as(values), reduction="none", delta=self.delta).sum(dim=1)
+
+    def residuals(self, values, target):
+        """sign(d) sqrt(h(d)): d / sqrt(2) up to |d| = delta."""
+        d = values - target
+        beyond = (self.delta * (d.abs().clamp_min(self.delta) - self.delta / 2)).sqrt() * d.sign()
+        return torch.where(d.abs() <= self.delta, d / 2**0.5, beyond)
 
 
 class Cosine:
@@ -43,6 +55,10 @@ class Cosine:
         if not target.any():
             raise ValueError("distance=cosine: needs a direction, but every value of the target is 0")
         return 0.5 * (_unit(values) - _unit(target)).square().sum(dim=1)
+
+    def residuals(self, values, target):
+        """(v/|v| - t/|t|) / sqrt(2)."""
+        return (_unit(values) - _unit(target)) / 2**0.5
 
 
 def _unit(x):
@@ -65,3 +81,16 @@ class KL:
                 raise ValueError(f"distance=kl: needs {needed}")
         log_ratio = target.clamp_min(1e-12).log() - values.clamp_min(1e-12).log()
         return (target * log_ratio).sum(dim=1)
+
+    def residuals(self, values, target):
+        """sign(v_k - t_k) sqrt(t_k log(t_k / v_k) - t_k + v_k), whose squares sum to KL as both sum to 1.
+
+        For v_k near t_k this is (v_k - t_k) / sqrt(2 t_k) to first order, which stands in where the root would be of
+        rounding errors.
+        """
+        t, v = target.clamp_min(1e-12), values.clamp_min(1e-12)
+        ratio = (v - t) / t
+        near = ratio.abs() < 1e-2
+        u = torch.where(near, 1.0, ratio)  # keeps the gradient of the branch that is not taken finite
+        exact = u.sign() * (t * (u - torch.log1p(u)).clamp_min(1e-38)).sqrt()
+        return torch.where(near, t.sqrt() * ratio / 2**0.5 * (1 - ratio / 3), exact)

@@ -85,6 +85,31 @@ def test_gradient_agrees_with_finite_differences(distance):
 
 
 @by_name
+def test_it_is_the_sum_of_the_squares_of_its_residuals(distance):
+    values, target = probabilities(6, 4), probabilities(4)
+    values = torch.cat([values, target + (values - target) * 1e-3, target[None]])
+    residuals = distance.residuals(values, target)
+    torch.testing.assert_close(residuals.square().sum(1), distance(values, target), rtol=1e-5, atol=1e-10)
+    assert residuals.shape == values.shape and residuals[-1].abs().max() < 1e-9
+
+
+@by_name
+def test_residuals_have_a_slope_at_the_target_too(distance):
+    target = probabilities(4)
+    values = torch.cat([target[None], target[None] + 1e-7, probabilities(2, 4)]).requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: distance.residuals(v, target), values, eps=1e-7, atol=1e-5)
+    slope = torch.func.jacrev(lambda v: distance.residuals(v[None], target)[0])(target)
+    assert slope.isfinite().all() and slope.abs().amax(1).min() > 0.1, "each residual answers to its value"
+
+
+def test_residuals_of_kl_are_smooth_where_one_formula_takes_over_from_the_other():
+    target = torch.tensor([0.25, 0.75], dtype=torch.float64)
+    values = target + target[0] * torch.tensor([[1.0, -1.0]]) * torch.tensor([[0.00999], [0.01001]]).double()
+    first, second = KL().residuals(values, target)
+    torch.testing.assert_close(second / first, torch.tensor([1001 / 999] * 2).double(), rtol=1e-4, atol=0)
+
+
+@by_name
 def test_a_sample_does_not_depend_on_its_neighbours(distance):
     values, target = probabilities(5, 4, dtype=torch.float32), probabilities(4, dtype=torch.float32)
     together = distance(values, target)
