@@ -45,8 +45,12 @@ ACCEPTED = {
     "objective.pool": _word("mean", "max", "none"),
     "objective.reduce": _word("mean", "max"),
     "optimizer.betas": _decays,
+    "optimizer.damping": partial(number, minimum=0),
     "optimizer.epsilon": _positive,
+    "optimizer.longest": _positive,
     "optimizer.lr": _positive,
     "optimizer.momentum": _decay,
+    "optimizer.most": partial(number, minimum=1, whole=True),
+    "optimizer.noise": _word("free", "sphere", "white"),
     "optimizer.normalize": _truth,
 }

@@ -6,7 +6,8 @@
 `state` is a dict of tensors, each with leading dimension N, so that a caller can select, drop and append samples
 between steps. `step` is pure: no argument changes, nothing records gradients. z and grad are float32 (or float64).
 A sample's result depends on nothing but its own row: not on its neighbours, their number or their steps, nor on a
-gradient among them that is not finite. Wrong settings raise `ValueError` naming `optimizer.<key>`.
+gradient among them that is not finite. Wrong settings raise `ValueError` naming `optimizer.<key>`. `noise` says what
+stays of the starting noise, see `noise.py`.
 """
 
 import math
@@ -14,6 +15,7 @@ import math
 import torch
 
 from equidiff_cli.parts.accepted import accepted
+from equidiff_cli.parts.noise import keeper
 
 
 class SGD:
@@ -23,33 +25,35 @@ class SGD:
     square of a step is lr; it is taken as at least 1e-12, so a gradient of zeros stays zeros.
     """
 
-    def __init__(self, lr, momentum, normalize):
+    def __init__(self, lr, momentum, normalize, noise="free"):
         self.lr = accepted("optimizer.lr", lr)
         self.momentum = accepted("optimizer.momentum", momentum)
         self.normalize = accepted("optimizer.normalize", normalize)
+        self.keep = keeper(noise)
 
     def init(self, z):
-        return {"momentum": torch.zeros_like(z)}
+        return self.keep.init(z) | {"momentum": torch.zeros_like(z)}
 
     @torch.no_grad()
     def step(self, z, grad, state):
         if self.normalize:
             grad = grad / grad.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
         momentum = self.momentum * state["momentum"] + grad
-        return z - self.lr * momentum, {"momentum": momentum}
+        return self.keep(z - self.lr * momentum, state), state | {"momentum": momentum}
 
 
 class Adam:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1) with a count of steps for each sample."""
 
-    def __init__(self, lr, betas, epsilon):
+    def __init__(self, lr, betas, epsilon, noise="free"):
         self.lr = accepted("optimizer.lr", lr)
         self.betas = accepted("optimizer.betas", betas)
         self.epsilon = accepted("optimizer.epsilon", epsilon)
+        self.keep = keeper(noise)
 
     def init(self, z):
         steps = torch.zeros(len(z), dtype=torch.int64, device=z.device)
-        return {"steps": steps, "mean": torch.zeros_like(z), "square": torch.zeros_like(z)}
+        return self.keep.init(z) | {"steps": steps, "mean": torch.zeros_like(z), "square": torch.zeros_like(z)}
 
     @torch.no_grad()
     def step(self, z, grad, state):
@@ -59,7 +63,7 @@ class Adam:
         square = beta2 * state["square"] + (1 - beta2) * grad.square()
         unbiased_mean, unbiased_square = mean / _weight(beta1, steps), square / _weight(beta2, steps)
         z = z - self.lr * unbiased_mean / (unbiased_square.sqrt() + self.epsilon)
-        return z, {"steps": steps, "mean": mean, "square": square}
+        return self.keep(z, state), state | {"steps": steps, "mean": mean, "square": square}
 
 
 def _weight(beta, steps):
@@ -75,13 +79,14 @@ class Shampoo:
     acts on the result: m <- momentum m + preconditioned g, z <- z - lr m. No grafting, no weight decay.
     """
 
-    def __init__(self, lr, momentum, epsilon):
+    def __init__(self, lr, momentum, epsilon, noise="free"):
         self.lr = accepted("optimizer.lr", lr)
         self.momentum = accepted("optimizer.momentum", momentum)
         self.epsilon = accepted("optimizer.epsilon", epsilon)
+        self.keep = keeper(noise)
 
     def init(self, z):
-        state = {"momentum": torch.zeros_like(z)}
+        state = self.keep.init(z) | {"momentum": torch.zeros_like(z)}
         for mode in (1, 2, 3):
             eye = torch.eye(z.shape[mode], dtype=z.dtype, device=z.device)
             state[f"statistic{mode}"] = (self.epsilon * eye).repeat(len(z), 1, 1)
@@ -89,7 +94,7 @@ class Shampoo:
 
     @torch.no_grad()
     def step(self, z, grad, state):
-        new_state, direction = {}, grad
+        new_state, direction = dict(state), grad
         for mode in (1, 2, 3):
             unfolded = grad.movedim(mode, 1).flatten(2)  # (N, d, CHW / d)
             statistic = state[f"statistic{mode}"] + unfolded @ unfolded.mT  # (N, d, d)
@@ -97,7 +102,7 @@ class Shampoo:
             direction = (direction.transpose(mode, 3) @ root[:, None]).transpose(mode, 3)  # root is symmetric
             new_state[f"statistic{mode}"] = statistic
         new_state["momentum"] = self.momentum * state["momentum"] + direction
-        return z - self.lr * new_state["momentum"], new_state
+        return self.keep(z - self.lr * new_state["momentum"], state), new_state
 
 
 def _inverse_root(matrices, power, floor):
