@@ -31,6 +31,7 @@ class Finished:
         steps, evaluations: measurements of the loss, evaluations of the velocity network.
         best: what was measured, tensors on the CPU without a batch dimension: `loss`, `loss_unfiltered`,
             `loss_filtered`, `objective`, `objective_filtered`, `z_start`, `z`, `picture`.
+        restarts: how often the sample began again from other noise.
     """
 
     index: int
@@ -39,3 +40,4 @@ class Finished:
     evaluations: int
     seconds: float
     best: dict
+    restarts: int = 0

@@ -7,6 +7,7 @@
 import torch
 
 from equidiff_cli.methods.events import BUDGET, CONVERGED, GOING, NONFINITE, STATUS, Finished, Step
+from equidiff_cli.parts.newton import Linear
 from equidiff_cli.prior.sampler import Adjoint
 
 
@@ -17,10 +18,12 @@ class Latent:
         optimizer: of `parts/optimizers.py`.
         steps: budget B, evaluations of the loss a sample.
         threshold: tau; a sample is finished when its loss is below.
+        patience: evaluations without progress after which a sample starts again from other noise of its own; None: it
+            never does. They all count towards the budget, and the best pair of all of them is what leaves.
     """
 
-    def __init__(self, optimizer, steps, threshold):
-        self.optimizer, self.steps, self.threshold = optimizer, steps, threshold
+    def __init__(self, optimizer, steps, threshold, patience=None):
+        self.optimizer, self.steps, self.threshold, self.patience = optimizer, steps, threshold, patience
 
     def __call__(self, prior, question, slots, memory):
         """Draw the samples in `slots`; yields a `Finished` for every sample that leaves, a `Step` for every step.
@@ -33,24 +36,29 @@ class Latent:
                 again.
         """
 
+        rows = getattr(self.optimizer, "rows", None)  # what a second-order optimiser asks for besides a gradient
+
         def step():
-            slots.fill(prior.noise, self.optimizer.init)  # lines 1, 3
+            slots.fill(prior.noise, self.optimizer.init, self.patience)  # lines 1, 3
             last = slots.steps + 1 == self.steps
             parts = zip(slots.z0.split(memory.plan.batch), last.split(memory.plan.batch), strict=True)
             adjoint = memory.plan.adjoint
-            measured, grad, status = joined(
-                [evaluate(prior, question, *part, self.threshold, adjoint) for part in parts]  # lines 5-13
+            measured, slope, status = joined(
+                [evaluate(prior, question, *part, self.threshold, adjoint, rows) for part in parts]  # lines 5-13
             )
             state = {name: value.clone() for name, value in slots.state.items()}  # it may be a user's own, in place
-            z0, state = self.optimizer.step(slots.z0.clone(), grad.clone(), state)  # line 13
-            norms = torch.stack([v.flatten(1).norm(dim=1) for v in (grad, slots.z0)])
+            z0, state = self.optimizer.step(slots.z0.clone(), slope if rows else slope.clone(), state)  # line 13
+            norms = torch.stack([v.flatten(1).norm(dim=1) for v in (slope.gradient if rows else slope, slots.z0)])
             losses = torch.stack([measured[name] for name in ("loss", "loss_unfiltered", "loss_filtered")])
             numbers = torch.cat([losses, norms]).cpu()  # waits for the device again, for the check of the gradient
             status[(status == GOING) & ~numbers[3].isfinite()] = NONFINITE
             index, count = slots.index.tolist(), (slots.steps + 1).tolist()
-            leaving = slots.advance(measured, z0, state, status == GOING)
+            restarts = slots.restarts.tolist()
+            leaving = slots.advance(measured, z0, state, status == GOING, numbers[0])
             finished = [
-                Finished(index[i], STATUS[status[i]], count[i], count[i] * prior.evaluations, seconds, best)
+                Finished(
+                    index[i], STATUS[status[i]], count[i], count[i] * prior.evaluations, seconds, best, restarts[i]
+                )
                 for i, best, seconds in leaving
             ]
             return [*finished, Step(index, count, *numbers.tolist())]
@@ -59,45 +67,61 @@ class Latent:
             yield from memory.attempt(step)
 
 
-def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint()):
+def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint(), rows=None):
     """Lines 5-12 and the gradient of line 13, for some of the samples.
 
     Args:
         z0: starting noise (n, C, H, W).
         last: whether the budget allows no further evaluation, (n,) on the CPU.
         adjoint: `Adjoint`, how to differentiate through sampler and decoder.
+        rows: residuals (n, K) -> those (n, R) whose Jacobian is wanted; None: the gradient of the loss will do.
 
-    Returns what was measured, tensors of n rows on the device; d loss / d z0, zeros where no sample goes on; and what
-    becomes of each sample, (n,) on the CPU.
+    Returns what was measured, tensors of n rows on the device; d loss / d z0 or the `Linear` of the residuals, with
+    zeros where no sample goes on; and what becomes of each sample, (n,) on the CPU.
     """
     with torch.set_grad_enabled(not last.all()):
         z0 = z0.detach().requires_grad_()
         z = prior.flow(z0, adjoint)  # lines 5-7
         x = prior.decode(z, adjoint)  # line 8
-        unfiltered, filtered, values, values_filtered = question(x.clone())  # lines 9-10
+        unfiltered, filtered, values, filtered_values = question(x.clone())  # lines 9-10
         loss = unfiltered + filtered  # line 11, scaled
     known = loss.detach().cpu()  # line 12 waits for the device
     status = torch.where(known < threshold, CONVERGED, torch.where(last, BUDGET, GOING))
     status[~known.isfinite()] = NONFINITE
     going = (status == GOING).any()
-    grad = torch.autograd.grad(loss.sum(), z0)[0] if going else torch.zeros_like(z0)  # a sum: samples are independent
+    if rows:
+        with torch.set_grad_enabled(loss.requires_grad):
+            residuals = rows(question.residuals(values, filtered_values))
+        slope = linear(residuals, z0, going)
+    else:
+        slope = torch.autograd.grad(loss.sum(), z0)[0] if going else torch.zeros_like(z0)  # samples are independent
     measured = dict(
         loss=loss,
         loss_unfiltered=unfiltered,
         loss_filtered=filtered,
         objective=values,
-        objective_filtered=values_filtered,
+        objective_filtered=filtered_values,
         z_start=z0,
         z=z,
         picture=x,
     )
-    return {name: value.detach() for name, value in measured.items()}, grad, status
+    return {name: value.detach() for name, value in measured.items()}, slope, status
+
+
+def linear(residuals, z0, going):
+    """`Linear` of residuals (n, R) in z0, a backward pass a column: a sum, for samples are independent."""
+    if not going:
+        return Linear(residuals.detach(), z0.new_zeros(*residuals.shape, *z0.shape[1:]))
+    columns = residuals.unbind(1)
+    jacobian = [torch.autograd.grad(c.sum(), z0, retain_graph=c is not columns[-1])[0] for c in columns]
+    return Linear(residuals.detach(), torch.stack(jacobian, 1))
 
 
 def joined(parts):
     """The results of `evaluate` for parts of the samples as one."""
     if len(parts) == 1:
         return parts[0]
-    measured, grads, statuses = zip(*parts, strict=True)
+    measured, slopes, statuses = zip(*parts, strict=True)
     rows = {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
-    return rows, torch.cat(grads), torch.cat(statuses)
+    slope = Linear(*map(torch.cat, zip(*slopes, strict=True))) if isinstance(slopes[0], Linear) else torch.cat(slopes)
+    return rows, slope, torch.cat(statuses)

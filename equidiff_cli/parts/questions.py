@@ -41,6 +41,18 @@ class Invariance:
         values = torch.cat([self.objective(part) for part in pictures.split(batch)]).float()
         return self.distance(values, values.mean(0)).mean().item()
 
+    def residuals(self, values, filtered):
+        """(N, R), whose squares sum to the loss of values (N, K) and of those of the filtered pictures.
+
+        R = 2 K where the distance is a sum of squares and says of which, else 2: its roots.
+        """
+        of = getattr(self.distance, "residuals", None) or self.root
+        return self.scale**0.5 * torch.cat([of(v, self.target) for v in (values, filtered)], dim=1)
+
+    def root(self, values, target):
+        """The root of a distance that does not say what it is the square of: (N, 1)."""
+        return self.distance(values, target).clamp_min(1e-24).sqrt()[:, None]
+
     def __call__(self, x):
         """Losses of pictures (N, 3, H, W), scaled: unfiltered (N,), filtered (N,), and the values (N, K) of both."""
         values, filtered = self.objective(torch.cat([x, self.lowpass(x)])).float().chunk(2)  # one pass for both

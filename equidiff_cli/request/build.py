@@ -156,7 +156,7 @@ def method_of(config: DictConfig, given=()):
     takes = parameters(config, "method") or {}
     if "optimizer" not in takes and (words := [word for word in given if re.match(r"\+*optimizer[.=]", word)]):
         raise ValueError(f"{words[0]}: the chosen method takes no optimizer; leave it out, or choose another method")
-    offered = {name: config.budget[name] for name in ("steps", "threshold") if name in takes}
+    offered = {name: config.budget[name] for name in ("steps", "threshold", "patience") if name in takes}
     if "optimizer" in takes:
         offered["optimizer"] = part(config, "optimizer")
     return part(config, "method", **offered)

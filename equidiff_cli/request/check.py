@@ -76,6 +76,8 @@ def check(config: DictConfig):
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
     number("budget.steps", config.budget.steps, minimum=1, whole=True)
     number("budget.threshold", config.budget.threshold, above=0)
+    if config.budget.patience is not None:
+        number("budget.patience", config.budget.patience, minimum=1, whole=True)
     number("null_samples", config.null_samples, minimum=2, whole=True)
     one_of("precision", config.precision, PRECISIONS)
     word_or_number("loss_scale", config.loss_scale, "auto", above=0)

@@ -16,10 +16,12 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 @dataclass
 class Budget:
-    """How long to try: `steps` evaluations of the loss a sample, and the `threshold` below which it has converged."""
+    """How long to try: `steps` evaluations of the loss a sample, the `threshold` below which it has converged, and the
+    `patience` of evaluations without progress after which it starts again from other noise."""
 
     steps: int = MISSING
     threshold: float = MISSING
+    patience: int | None = MISSING
 
 
 @dataclass

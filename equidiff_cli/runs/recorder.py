@@ -52,6 +52,7 @@ class Recorder:
                 "status": event.status,
                 "steps": event.steps,
                 "nfe": event.evaluations,
+                "restarts": event.restarts,
                 "seconds": round(event.seconds, 3),
                 **{name: best[name].item() for name in ("loss", "loss_unfiltered", "loss_filtered")},
                 "target": plain(question.target),

@@ -5,6 +5,7 @@ import torch
 
 from equidiff_cli.engine.slots import Slots
 from equidiff_cli.parts.optimizers import SGD, Adam
+from equidiff_cli.prior.prior import sample_seed
 
 CPU = torch.device("cpu")
 ADAM = Adam(0.1, (0.9, 0.99), 1e-8)
@@ -137,6 +138,33 @@ def test_a_failure_while_filling_or_advancing_changes_nothing(monkeypatch):
 def fail_at(k, calls):
     if next(calls) == k:
         raise MemoryError
+
+
+def test_a_sample_without_progress_starts_again_from_other_noise_of_its_own():
+    slots = filled(2, 2)
+    for losses in ([1.0, 1.0], [0.95, 0.5], [0.91, 0.2], [0.93, 0.1]):  # the first never falls by a tenth
+        slots.fill(noise, ADAM.init, patience=3)
+        go_on(slots, losses, picture=torch.tensor(losses))
+    assert slots.stale.tolist() == [3, 0] and slots.restarts.tolist() == [0, 0]
+    state = {name: value + 1 for name, value in slots.state.items()}
+    slots.state = state
+    slots.fill(noise, ADAM.init, patience=3)
+    assert slots.restarts.tolist() == [1, 0] and slots.steps.tolist() == [4, 4]
+    assert slots.z0[:, 0, 0, 0].tolist() == [float(torch.tensor(float(sample_seed(10, 1)))), 11.0]
+    for name, fresh in ADAM.init(slots.z0).items():
+        assert torch.equal(slots.state[name][0], fresh[0]) and torch.equal(slots.state[name][1], fresh[1] + 1), name
+    go_on(slots, [2.0, 0.1], picture=torch.tensor([2.0, 0.1]))
+    assert slots.best["picture"].tolist() == [pytest.approx(0.91), pytest.approx(0.1)], "the best of all starts"
+    assert slots.stale.tolist() == [0, 1], "whatever a fresh start measures first is progress"
+    again = Slots([], 2, CPU)
+    again.restore(*slots.save())
+    for both in (slots, again):
+        for _ in range(3):
+            both.fill(noise, ADAM.init, patience=3)
+            go_on(both, [2.0, 0.1], picture=torch.tensor([2.0, 0.1]))
+        both.fill(noise, ADAM.init, patience=3)
+    assert slots.restarts.tolist() == again.restarts.tolist() == [2, 1]
+    assert torch.equal(slots.z0, again.z0)
 
 
 def test_nothing_left():

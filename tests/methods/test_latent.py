@@ -10,6 +10,7 @@ from equidiff_cli.methods import latent
 from equidiff_cli.methods.events import Finished, Step
 from equidiff_cli.methods.latent import Latent
 from equidiff_cli.parts import distances, filters, optimizers
+from equidiff_cli.parts.newton import GaussNewton
 from equidiff_cli.parts.questions import Invariance
 from equidiff_cli.prior.prior import sample_seed
 from equidiff_cli.prior.sampler import Adjoint
@@ -258,3 +259,69 @@ def test_noise_depends_on_seed_and_index_only():
     seeds = {sample_seed(seed, index) for seed in range(20) for index in range(50)}
     assert len(seeds) == 1000
     assert sample_seed(0, 1) != sample_seed(1, 0)
+
+
+NEWTON = GaussNewton(damping=1e-3, longest=0.3, most=8, noise="sphere")
+
+
+@pytest.mark.parametrize("residuals", [True, False], ids=["of the distance", "roots"])
+def test_the_jacobian_is_that_of_finite_differences(tiny_prior, invariance, residuals):
+    """Rows of `Linear` beside central differences, with everything recomputed and in float64."""
+    if not residuals:
+        distance = invariance.distance
+        invariance.distance = lambda values, target: distance(values, target)
+    invariance.scale = 2.0
+    z0 = torch.stack([tiny_prior.noise(seed) for seed in (1, 2)])
+    measured, slope, _ = evaluate_rows(tiny_prior, invariance, z0)
+    assert slope.residuals.shape == (2, 4 if residuals else 2)
+    torch.testing.assert_close(slope.residuals.square().sum(1), measured["loss"], rtol=1e-4, atol=1e-6)
+    plain = latent.evaluate(tiny_prior, invariance, z0, torch.tensor([False, False]), 0.0)[1]
+    torch.testing.assert_close(slope.gradient, plain, rtol=1e-3, atol=1e-4)
+    direction, step = tiny_prior.noise(3)[None], 1e-2
+    ahead, behind = (evaluate_rows(tiny_prior, invariance, z0 + sign * step * direction)[1] for sign in (1, -1))
+    expected = (ahead.residuals - behind.residuals) / (2 * step)
+    torch.testing.assert_close((slope.jacobian * direction[:, None]).flatten(2).sum(2), expected, rtol=2e-2, atol=2e-3)
+
+
+def evaluate_rows(prior, invariance, z0):
+    return latent.evaluate(prior, invariance, z0, torch.zeros(len(z0), dtype=torch.bool), 0.0, Adjoint(), NEWTON.rows)
+
+
+def test_newton_needs_few_evaluations_and_keeps_the_norm(tiny_prior, invariance):
+    events, finished, _ = draw(tiny_prior, invariance, optimizer=NEWTON, threshold=1e-5)
+    slow = draw(tiny_prior, invariance, threshold=1e-5)[1]
+    print(
+        [(s.status, s.steps, s.best["loss"].item()) for s in finished.values()],
+        [(s.status, s.steps) for s in slow.values()],
+    )
+    assert {sample.status for sample in finished.values()} == {"converged"}
+    assert sum(sample.steps for sample in finished.values()) < 0.5 * sum(sample.steps for sample in slow.values())
+    for index, sample in finished.items():
+        start = tiny_prior.noise(dict(SEEDS)[index])
+        torch.testing.assert_close(sample.best["z_start"].norm(), start.norm(), rtol=1e-5, atol=0)
+    steps = [event for event in events if isinstance(event, Step)]
+    assert all(norm > 0 for norm in steps[0].grad_norm)
+
+
+def test_newton_does_not_depend_on_the_batch(tiny_prior, invariance):
+    whole = draw(tiny_prior, invariance, optimizer=NEWTON, threshold=1e-5)[1]
+    for batch, memory in ((1, recomputing(1)), (4, Memory(Plan(3, steps=4, recompute=0)))):
+        other = draw(tiny_prior, invariance, optimizer=NEWTON, threshold=1e-5, batch=batch, memory=memory)[1]
+        for index, sample in whole.items():
+            assert other[index].steps == sample.steps
+            torch.testing.assert_close(other[index].best["picture"], sample.best["picture"], rtol=1e-3, atol=1e-3)
+
+
+def test_a_sample_that_is_stuck_starts_again_and_says_so(tiny_prior, invariance):
+    stuck = optimizers.SGD(1e-9, 0.0, False)
+    slots = Slots(SEEDS[:2], 2, torch.device("cpu"))
+    method = Latent(stuck, steps=7, threshold=1e-12, patience=3)
+    finished = [e for e in method(tiny_prior, invariance, slots, recomputing(2)) if isinstance(e, Finished)]
+    assert [sample.restarts for sample in finished] == [1, 1] and [sample.steps for sample in finished] == [7, 7]
+    starts = {index: [tiny_prior.noise(seed), tiny_prior.noise(sample_seed(seed, 1))] for index, seed in SEEDS[:2]}
+    for sample in finished:
+        losses = [
+            latent.evaluate(tiny_prior, invariance, z[None], torch.ones(1).bool(), 0.0)[0] for z in starts[sample.index]
+        ]
+        best = min(loss["loss"].item() for loss in losses)
+        assert sample.best["loss"].item() == pytest.approx(best, rel=1e-3)

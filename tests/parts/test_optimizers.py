@@ -8,6 +8,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from equidiff_cli.parts.newton import Linear
 from equidiff_cli.parts.optimizers import SGD, Adam, Shampoo
 
 OPTIONS = sorted((Path(__file__).parents[2] / "configs/optimizer").glob("*.yaml"))
@@ -18,6 +19,8 @@ OPTIMIZERS = {
     "adam": Adam(0.05, (0.9, 0.999), 1e-8),
     "shampoo": Shampoo(0.5, 0.0, 1e-6),
     "shampoo-momentum": Shampoo(0.1, 0.9, 1e-6),
+    "shampoo-sphere": Shampoo(0.1, 0.9, 1e-6, "sphere"),
+    "adam-white": Adam(0.05, (0.9, 0.999), 1e-8, "white"),
 }
 by_name = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
 SHAPE = (4, 3, 5)  # C, H, W
@@ -30,6 +33,11 @@ def latents(n, seed=0, shape=SHAPE):
 def gradient(z):
     """Of sum_i a_i (z_i^2 / 2 + log cosh z_i): convex, curved differently in every component."""
     return torch.linspace(0.1, 2.0, z[0].numel()).view(z.shape[1:]) * (z + z.tanh())
+
+
+def height(z):
+    """What `gradient` is the gradient of: (N,)."""
+    return (torch.linspace(0.1, 2.0, z[0].numel()).view(z.shape[1:]) * (z.square() / 2 + z.cosh().log())).sum((1, 2, 3))
 
 
 def descend(optimizer, z, steps, state=None):
@@ -133,7 +141,7 @@ def test_normalized_sgd_steps_by_lr_whatever_the_gradient():
 def test_zero_gradient_leaves_z(optimizer):
     z = latents(2)
     moved, state = optimizer.step(z, torch.zeros_like(z), optimizer.init(z))
-    assert torch.equal(moved, z)
+    torch.testing.assert_close(moved, z, rtol=1e-5, atol=1e-5 if optimizer.keep.init(z) else 0)
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
@@ -141,7 +149,7 @@ def test_zero_gradient_leaves_z(optimizer):
 def test_it_descends(optimizer):
     z = latents(3)
     end = descend(optimizer, z, 15)[0]
-    assert (end.flatten(1).norm(dim=1) < 0.8 * z.flatten(1).norm(dim=1)).all()
+    assert (height(end) < (0.98 if optimizer.keep.init(z) else 0.7) * height(z)).all()
 
 
 @by_name
@@ -178,7 +186,7 @@ def test_step_is_pure(optimizer):
     assert torch.equal(first, second)
     assert first_state.keys() == state.keys()
     assert all(torch.equal(first_state[key], second_state[key]) for key in state)
-    old = {tensor.data_ptr() for tensor in (z, grad, *state.values())}
+    old = {tensor.data_ptr() for tensor in (z, grad)}
     assert not old & {tensor.data_ptr() for tensor in (first, *first_state.values())}
 
 
@@ -221,10 +229,12 @@ def test_wrong_settings(make, message):
 @pytest.mark.parametrize("path", OPTIONS, ids=lambda p: p.stem)
 def test_every_option_builds_and_says_what_it_is(path):
     optimizer = instantiate(OmegaConf.load(path))
-    z = latents(2)
-    assert optimizer.step(z, gradient(z), optimizer.init(z))[0].shape == z.shape
+    z, slope = latents(2), gradient(latents(2))
+    if hasattr(optimizer, "rows"):
+        slope = Linear(optimizer.rows(torch.ones(2, 1)), slope[:, None])
+    assert optimizer.step(z, slope, optimizer.init(z))[0].shape == z.shape
     assert path.read_text().startswith("# ")
 
 
 def test_the_options_are_these():
-    assert [path.stem for path in OPTIONS] == ["adam", "sgd", "shampoo"]
+    assert [path.stem for path in OPTIONS] == ["adam", "gauss_newton", "polyak", "sgd", "shampoo"]

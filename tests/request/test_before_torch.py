@@ -8,6 +8,7 @@ import pytest
 from helpers import command
 
 from equidiff_cli.parts.accepted import ACCEPTED, LEAST
+from equidiff_cli.parts.noise import KEEPERS
 from equidiff_cli.parts.objectives import POOLS
 from equidiff_cli.prior import accepted as of_priors
 from equidiff_cli.prior.sampler import SOLVERS
@@ -29,6 +30,10 @@ WRONG = {  # the words, and what is said
     "run optimizer=adam optimizer.betas=[1,2]": "optimizer.betas=1: must be a number at least 0 and below 1",
     "run optimizer=adam optimizer.betas=0.9": "optimizer.betas=0.9: must be two numbers",
     "run optimizer=sgd optimizer.normalize=2": "optimizer.normalize=2: must be true or false",
+    "run optimizer=gauss_newton optimizer.damping=-1": "optimizer.damping=-1: must be a number at least 0",
+    "run optimizer=polyak optimizer.longest=0": "optimizer.longest=0: must be a number above 0",
+    "run optimizer.noise=pink": "optimizer.noise=pink: use one of free, sphere, white",
+    "run budget.patience=0": "budget.patience=0: must be a whole number at least 1",
     "run objective=features objective.pool=sum": "objective.pool=sum: use one of mean, max, none",
     "run prior.solver=rk4": "prior.solver=rk4: use one of euler, heun",
     "run prior.steps=0": "prior.steps=0: must be a whole number at least 1",
@@ -82,6 +87,8 @@ def test_a_wrong_value_is_answered_without_torch(answers, words):
 
 def test_what_is_accepted_is_what_there_is():
     assert tuple(SOLVERS) == of_priors.SOLVERS
+    for noise in KEEPERS:
+        assert ACCEPTED["optimizer.noise"]("optimizer.noise", noise) == noise
     for pool in POOLS:
         assert ACCEPTED["objective.pool"]("objective.pool", pool) == pool
     assert ACCEPTED["filter.cutoff"]("filter.cutoff", LEAST) == LEAST

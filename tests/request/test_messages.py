@@ -30,9 +30,10 @@ OWN = {  # files of a user's own
 GROUPS = ", ".join(sorted(folder.name for folder in configs().iterdir() if folder.is_dir()))
 KEYS = sorted(field.name for field in fields(RunConfig))
 WRONG = {
-    "budget.step=5": "budget.step: no such key; use one of budget.steps, budget.threshold",
+    "budget.step=5": "budget.step: no such key; use one of budget.patience, budget.steps, budget.threshold",
     "hydra.run.dri=x": "hydra.run.dri: no such key; use one of hydra.run.dir",
-    "optimizer.l=1": "optimizer.l: no such key; use one of optimizer.epsilon, optimizer.lr, optimizer.momentum",
+    "optimizer.l=1": "optimizer.l: no such key; use one of optimizer.epsilon, optimizer.lr, optimizer.momentum,"
+    " optimizer.noise",
     "optimizer.lr.x=3": "optimizer.lr.x: no such key; optimizer.lr has none",
     "target.weights=my.pth": "target.weights: the chosen option of target has no such key, only"
     " target=efficientnet_lite0, target=timm",
@@ -55,8 +56,8 @@ WRONG = {
     "samples=2.5": "samples=2.5: must be a whole number",
     "budget.threshold=low": "budget.threshold=low: must be a number",
     "tf32=maybe": "tf32=maybe: must be true or false",
-    "optimizer=null": "optimizer=null: use one of adam, sgd, shampoo",
-    "optimizer=3": "optimizer=3: use one of adam, sgd, shampoo",
+    "optimizer=null": "optimizer=null: use one of adam, gauss_newton, polyak, sgd, shampoo",
+    "optimizer=3": "optimizer=3: use one of adam, gauss_newton, polyak, sgd, shampoo",
     "experiment=unfinished": "batch: no viable alternative at input '${'",
     "hydra/job_logging=null": "hydra/job_logging=null: use one of console, stderr",
     "=3": "=3: no key; give key=value",
@@ -77,7 +78,8 @@ WRONG = {
     "seed=1,": "seed=1,: nothing stands beside a comma; -m sweeps over values, such as seed=a,b",
     "~budget.steps": "budget.steps: Budget (DictConfig) does not support deletion",
     "experiment=key": "experiment=key: sampels: no such key; " + choices("sampels", KEYS),
-    "experiment=inner": "experiment=inner: budget.step: no such key; use one of budget.steps, budget.threshold",
+    "experiment=inner": "experiment=inner: budget.step: no such key; use one of budget.patience, budget.steps,"
+    " budget.threshold",
     "experiment=value": "experiment=value: samples=many: must be a whole number",
     "experiment=option": "filter=gauss: use one of butterworth, gaussian, ideal, none, tab",
     "experiment=group": "experiment=group: filtre: no such group; use one of " + GROUPS,
@@ -137,7 +139,7 @@ def test_the_value_that_counts_is_the_last_one(own):
     ("word", "expected"),
     [
         ("+foo=1", r"^foo: no such key; none of \d+ names is near"),
-        ("+budget.step=2", r"^budget.step: no such key; use one of budget.steps, budget.threshold$"),
+        ("+budget.step=2", r"^budget.step: no such key; use one of budget.steps, budget.threshold, budget.patience$"),
         ("~samples", r"^samples: has no default, give a value \(samples=\.\.\.\)$"),
         ("samples=${nope}", r"^samples: Interpolation key 'nope' not found$"),
         ("optimizer.lr=${nope}", r"^optimizer.lr: Interpolation key 'nope' not found$"),
@@ -159,7 +161,8 @@ def test_in_a_sweep_the_one_value_that_is_wrong_is_named(own):
         compose("run", overrides=["samples=x"])
     assert explain(caught.value, configs(), ["samples=1,x"]) == "samples=x: must be a whole number"
     error = ValueError("Config group override must be a string or a list. Got NoneType")
-    assert explain(error, configs(), ["optimizer=adam,null"]) == "optimizer=null: use one of adam, sgd, shampoo"
+    said = "optimizer=null: use one of adam, gauss_newton, polyak, sgd, shampoo"
+    assert explain(error, configs(), ["optimizer=adam,null"]) == said
 
 
 def test_an_option_that_is_written_as_a_value():

@@ -28,6 +28,7 @@ def held(target, query, power): return lambda x: x
 
 number = 3
 '''
+TAKEN_OUT = "~optimizer.momentum ~optimizer.epsilon ~optimizer.noise"
 WRONG = {
     "method method._target_=own.Plan": "method._target_=own.Plan: No module named 'own.Plan'",
     "method method._target_=own.Plain": "method._target_=own.Plain: gives a Plain, which cannot be called; see docs",
@@ -39,8 +40,7 @@ WRONG = {
     "filter filter._target_=own.nothing": "filter.cutoff: no such key; this filter takes none",
     "distance distance._target_=own.nothing": "distance._target_=own.nothing: gives a NoneType, which cannot be called",
     "optimizer optimizer._target_=own.NoStep": "optimizer.momentum: no such key; use one of lr",
-    "optimizer optimizer._target_=own.NoStep ~optimizer.momentum ~optimizer.epsilon": "optimizer._target_=own.NoStep:"
-    " gives a NoStep, which has no step; see docs",
+    f"optimizer optimizer._target_=own.NoStep {TAKEN_OUT}": "optimizer._target_=own.NoStep: gives a NoStep, which has",
     "optimizer ~optimizer.lr": "optimizer.lr: has no default, give a value",
     "objective objective=function objective._target_=own.held": "objective.power: has no default",
     "objective objective=function objective._target_=own.held +objective.query=1": "objective.query: no such key; use"
