@@ -94,6 +94,11 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     query = picture[None].to(device)
     target = ready(target_source, query)
     question = question_of(config, target, query, *loss, objective)
+    if hasattr(getattr(method, "optimizer", None), "rows") and not hasattr(question, "residuals"):
+        raise ValueError(
+            f"question._target_={config.question._target_}: has no residuals, which optimizer._target_="
+            f"{config.optimizer._target_} solves for; use another optimizer, or see docs/how-to-extend.md"
+        )
     if uses := getattr(target, "uses", None):
         log.info("%s: %s", target.name, "; ".join(f"{name} {value}" for name, value in uses.items()))
     own = own_weights(target, objective=question.objective, distance=loss[0], filter=loss[1], question=question)

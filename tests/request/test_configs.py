@@ -8,7 +8,9 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from equidiff_cli.request.build import light_prior, method_of, part, question_of, ready, sources
+from equidiff_cli.parts.distances import SquaredL2
+from equidiff_cli.parts.questions import Invariance
+from equidiff_cli.request.build import build, light_prior, method_of, part, question_of, ready, sources
 from equidiff_cli.request.check import check
 from equidiff_cli.request.help import command_help, groups
 from equidiff_cli.request.schema import composed, configs
@@ -109,3 +111,18 @@ def test_flat_has_dotted_keys():
 
 def test_configurations_stand_at_the_top_level():
     assert configs() == Path(__file__).parents[2] / "configs"
+
+
+class Plain(Invariance):
+    """A question of one's own that has a loss and no residuals."""
+
+    residuals = property()
+
+
+def test_an_optimizer_that_needs_residuals_is_refused_beside_a_question_without_any(monkeypatch):
+    monkeypatch.setattr(
+        "equidiff_cli.request.build.question_of",
+        lambda config, target, query, *rest: Plain(lambda x: x.mean((2, 3)), SquaredL2(), lambda x: x, query),
+    )
+    with pytest.raises(ValueError, match=r"^question\._target_=\S+: has no residuals, which optimizer\._target_="):
+        build(composed("prior=embedded", "device=cpu", "optimizer=gauss_newton"))
