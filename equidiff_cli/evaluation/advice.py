@@ -3,7 +3,8 @@
 import math
 import shlex
 
-from equidiff_cli.request.build import parameters
+from equidiff_cli.request.build import in_units_of
+from equidiff_cli.request.part import parameters, part
 
 ENOUGH = 64  # samples, from which on an interval of any share is narrow enough
 
@@ -16,7 +17,7 @@ def asked(run):
         "overrides": list(run.overrides),
         "complete": run.complete,
         "steps": config.budget.steps,
-        "threshold": config.budget.threshold,
+        "threshold": in_units_of(part(config, "distance"), config)[1],
         "cutoff": config.filter.get("cutoff"),
         "optimizer": config.optimizer._target_.rpartition(".")[2] if takes_optimizer(config) else None,
         "rate": config.optimizer.get("lr"),

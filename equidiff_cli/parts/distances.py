@@ -5,6 +5,9 @@ Nothing is averaged, neither over K nor over N.
 
 Each is a sum of squares, of its `residuals(values, target)` (N, K), which are 0 where values and target agree, change
 sign there, and are differentiable there, too: what a second-order optimiser sets to 0.
+
+A distance whose unit means something by itself has `same`: the loss, of a picture and its low-passed version together,
+from which on down they count as the same (`budget.threshold=auto`). Losses of others are in null distances.
 """
 
 import torch
@@ -49,6 +52,8 @@ class Cosine:
     and gets 1/2. `ValueError` for K = 1 and for a target of zeros.
     """
 
+    same = 0.1  # both cosines 0.95 on average: 18 degrees
+
     def __call__(self, values, target):
         if values.shape[1] < 2:
             raise ValueError(f"distance=cosine: needs at least 2 values, the objective gives {values.shape[1]}")
@@ -73,6 +78,8 @@ class KL:
     Probabilities count as at least 1e-12. `ValueError` unless target and every row of values are at least 0 and sum to
     1 within 1e-3; a row with a NaN passes and has the distance NaN, as with the other distances.
     """
+
+    same = 0.01  # nats; no event differs by more than 7 % in probability (Pinsker's inequality)
 
     def __call__(self, values, target):
         for rows in (values, target):

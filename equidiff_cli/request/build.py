@@ -32,6 +32,8 @@ from equidiff_cli.weights.read import sha256
 
 log = logging.getLogger(__name__)
 
+THRESHOLD = 3e-4  # of budget.threshold=auto in null distances, see docs/defaults.md
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -43,7 +45,8 @@ class Parts:
         picture: the query (C, H, W) in [0, 1], on the CPU.
         seeds: (index, seed) of every sample.
         steps, threshold: the budget.
-        batch, checkpoint, gradient_steps, loss_scale, null_samples: as configured, "auto" and "all" included.
+        batch, checkpoint, gradient_steps, null_samples: as configured, "auto" and "all" included.
+        loss_scale: as configured, but 1 for "auto" where the distance has a unit of its own.
         tolerance: how far two values of the objective may be off and still be the same up to rounding.
         identity: flat; what results depend on. A run goes on only with the same.
         summary: what the record of the run says of the request; its "warnings" are lines about what may mislead.
@@ -109,7 +112,9 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     if config.compile:
         prior.compile()
     weights = prior_weights(prior) | target_weights(target) | own
+    scale, threshold = in_units_of(loss[0], config)
     settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}
+    settings |= {"loss_scale": scale, "budget.threshold": threshold}
     settings.pop("query")  # what it shows counts, not where it is
     identity = settings | medium.identify(picture) | {"weights (SHA-256)": weights}
     return Parts(
@@ -120,8 +125,10 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         medium=medium,
         picture=picture,
         seeds=[(i, sample_seed(config.seed, i)) for i in range(config.samples)],
-        **{name: config.budget[name] for name in ("steps", "threshold")},
-        **{name: config[name] for name in ("batch", "checkpoint", "gradient_steps", "loss_scale", "null_samples")},
+        steps=config.budget.steps,
+        threshold=threshold,
+        loss_scale=scale,
+        **{name: config[name] for name in ("batch", "checkpoint", "gradient_steps", "null_samples")},
         tolerance=tolerance,
         identity=identity,
         summary={
@@ -135,7 +142,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             "precision": precision,
             "weights": weights,
             "views": seen[0],
-            "warnings": warnings(config, target, question, picture, *seen),
+            "warnings": [*warnings(config, target, question, picture, *seen), *sharing(method, question, query)],
             **({"target_uses": uses} if uses else {}),
         },
     )
@@ -151,6 +158,21 @@ def warnings(config: DictConfig, target, question, picture, seen=None, of_query=
     return [*probabilities.warning(target), *of_query, *differing(seen, target, question.objective)]
 
 
+def sharing(method, question, query):
+    """A line if a second-order optimiser has too many residuals to solve for each."""
+    optimizer = getattr(method, "optimizer", None)
+    if not hasattr(optimizer, "rows") or (most := getattr(optimizer, "most", 1)) == 1:
+        return []
+    with torch.no_grad():
+        residuals = question.residuals(*question(query.clone())[2:])
+    if optimizer.rows(residuals).shape[1] == residuals.shape[1]:
+        return []
+    return [
+        f"{residuals.shape[1]} values to solve for, more than optimizer.most={most}: they share one row, and steps are"
+        " those of optimizer=polyak"
+    ]
+
+
 def light_prior(config: DictConfig):
     """The light object of the group `prior`."""
     return part(config, "prior")
@@ -161,10 +183,23 @@ def method_of(config: DictConfig, given=()):
     takes = parameters(config, "method") or {}
     if "optimizer" not in takes and (words := [word for word in given if re.match(r"\+*optimizer[.=]", word)]):
         raise ValueError(f"{words[0]}: the chosen method takes no optimizer; leave it out, or choose another method")
-    offered = {name: config.budget[name] for name in ("steps", "threshold", "patience") if name in takes}
+    budget = dict(config.budget) | {"threshold": in_units_of(part(config, "distance"), config)[1]}
+    offered = {name: value for name, value in budget.items() if name in takes}
     if "optimizer" in takes:
         offered["optimizer"] = part(config, "optimizer")
     return part(config, "method", **offered)
+
+
+def in_units_of(distance, config: DictConfig):
+    """(loss_scale, threshold) as configured, or for "auto" in the unit of a distance that has one of its own: where it
+    says of what loss on it is the `same`, a loss is not compared with what chance gives.
+    """
+    same = getattr(distance, "same", None)
+    scale, threshold = config.loss_scale, config.budget.threshold
+    return (
+        1.0 if scale == "auto" and same else scale,
+        (same or THRESHOLD) if threshold == "auto" else threshold,
+    )
 
 
 def question_of(config: DictConfig, target, query, distance, lowpass, objective=None):

@@ -75,7 +75,7 @@ def check(config: DictConfig):
     word_or_number("batch", config.batch, "auto", minimum=1, whole=True)
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
     number("budget.steps", config.budget.steps, minimum=1, whole=True)
-    number("budget.threshold", config.budget.threshold, above=0)
+    word_or_number("budget.threshold", config.budget.threshold, "auto", above=0)
     if config.budget.patience is not None:
         number("budget.patience", config.budget.patience, minimum=1, whole=True)
     number("null_samples", config.null_samples, minimum=2, whole=True)

@@ -20,7 +20,7 @@ class Budget:
     `patience` of evaluations without progress after which it starts again from other noise."""
 
     steps: int = MISSING
-    threshold: float = MISSING
+    threshold: Any = MISSING
     patience: int | None = MISSING
 
 

@@ -40,7 +40,7 @@ class Bench:
     def events(self, samples, recompute, **budget):
         """The loop over `samples` samples."""
         slots = Slots([(i, sample_seed(0, i)) for i in range(samples)], self.batch, self.device)
-        method = Latent(self.optimizer, **self.budget | budget)
+        method = Latent(**{"optimizer": self.optimizer} | self.budget | budget)
         return method(self.prior, self.question, slots, self.memory(recompute))
 
     def noise(self, samples):

@@ -37,6 +37,13 @@ REQUESTS = {
     "distribution": ["experiment=distribution"],
     "embedding": ["experiment=embedding"],
 }
+OTHER = [
+    "margin",
+    "smallresnet",
+    "neuron",
+    "ten logits",
+    "embedding",
+]  # asked of the query --other
 REFERENCE = 500  # unguided samples that precision is measured against
 BATCH = 16
 
@@ -92,6 +99,7 @@ def parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings", nargs="+", help="options of equidiff run, several in quotes")
     parser.add_argument("--requests", nargs="+", default=list(REQUESTS), choices=REQUESTS)
+    parser.add_argument("--other", metavar="FILE", help="the query of half of the requests, such as what is no class")
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
@@ -105,7 +113,10 @@ def main():
     for request in arguments.requests:
         rows = {}
         for setting in arguments.settings:
-            results = [drawn([*REQUESTS[request], *setting.split()], arguments.samples, s) for s in arguments.seeds]
+            words = [*REQUESTS[request], *setting.split()]
+            if arguments.other and request in OTHER:
+                words.append(f"query={arguments.other}")
+            results = [drawn(words, arguments.samples, s) for s in arguments.seeds]
             parts, seconds = results[0][0], sum(result[2] for result in results)
             reference = reference or references(parts)
             rows[setting] = row(parts, [sample for result in results for sample in result[1]], seconds, reference)

@@ -16,7 +16,8 @@ from equidiff_cli.prior.sampler import SOLVERS
 WRONG = {  # the words, and what is said
     "run samples=0": "samples=0: must be a whole number at least 1",
     "run samples=many": "samples=many: must be a whole number",
-    "run budget.threshold=-1": "budget.threshold=-1.0: must be a number above 0",
+    "run budget.threshold=-1": "budget.threshold=-1: must be auto or a number above 0",
+    "run budget.threshold=low": "budget.threshold=low: must be auto or a number above 0",
     "run device=gpu": "device=gpu: no such device; use auto, cpu, cuda, cuda:1",
     "run checkpoint=5": "checkpoint=5: must be auto, all, none or a whole number at least 0 and at most 4",
     "run query=nothing.png": "query=nothing.png: no such file",

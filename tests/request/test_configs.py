@@ -126,3 +126,26 @@ def test_an_optimizer_that_needs_residuals_is_refused_beside_a_question_without_
     )
     with pytest.raises(ValueError, match=r"^question\._target_=\S+: has no residuals, which optimizer\._target_="):
         build(composed("prior=embedded", "device=cpu", "optimizer=gauss_newton"))
+
+
+@pytest.mark.parametrize(
+    ("words", "scale", "threshold"),
+    [
+        ([], "auto", 3e-4),
+        (["distance=huber"], "auto", 3e-4),
+        (["experiment=distribution"], 1.0, 0.01),
+        (["experiment=embedding"], 1.0, 0.1),
+        (["experiment=embedding", "budget.threshold=0.02", "loss_scale=3"], 3, 0.02),
+    ],
+)
+def test_a_distance_with_a_unit_of_its_own_says_how_near_is_the_same(words, scale, threshold):
+    parts = build(composed("prior=embedded", *words))
+    assert (parts.loss_scale, parts.threshold, parts.method.threshold) == (scale, threshold, threshold)
+    assert (parts.identity["loss_scale"], parts.identity["budget.threshold"]) == (scale, threshold)
+
+
+def test_residuals_that_share_a_row_are_named():
+    said = build(composed("prior=embedded", "experiment=embedding", "optimizer=gauss_newton")).summary["warnings"]
+    assert any("512 values to solve for, more than optimizer.most=20" in line for line in said)
+    assert not build(composed("prior=embedded", "objective=logits", "optimizer=gauss_newton")).summary["warnings"]
+    assert not build(composed("prior=embedded", "experiment=embedding", "optimizer=polyak")).summary["warnings"]

@@ -54,7 +54,6 @@ WRONG = {
     "samples=null": "samples=null: must have a value",
     "budget.steps=null": "budget.steps=null: must have a value",
     "samples=2.5": "samples=2.5: must be a whole number",
-    "budget.threshold=low": "budget.threshold=low: must be a number",
     "tf32=maybe": "tf32=maybe: must be true or false",
     "optimizer=null": "optimizer=null: use one of adam, gauss_newton, polyak, sgd, shampoo",
     "optimizer=3": "optimizer=3: use one of adam, gauss_newton, polyak, sgd, shampoo",
