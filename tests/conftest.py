@@ -37,7 +37,7 @@ def tiny_prior():
         module.requires_grad_(False).eval()
     statistics = torch.zeros(1, 4, 1, 1), torch.ones(1, 4, 1, 1)
     solver = dict(solver="euler", steps=4, shift=0.3)
-    return Prior(network, decoder, *statistics, name="tiny", weights={}, **solver)
+    return Prior(network, decoder, *statistics, name="tiny", weights={}, levels=None, **solver)
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ class Circles:
             steps=self.steps,
             shift=self.shift,
             autocast=autocast,
+            levels=None,
         )
 
 

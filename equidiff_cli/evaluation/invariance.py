@@ -2,7 +2,8 @@
 
 import torch
 
-from equidiff_cli.metrics import error, perturb
+from equidiff_cli.metrics import error
+from equidiff_cli.pictures import perturb
 from equidiff_cli.study.findings import Section, words_beside
 from equidiff_cli.study.metric import MEDIAN, SHARE, median, metric, query
 from equidiff_cli.study.sets import each

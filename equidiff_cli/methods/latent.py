@@ -83,9 +83,15 @@ def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint(), rows=None)
         z0 = z0.detach().requires_grad_()
         z = prior.flow(z0, adjoint)  # lines 5-7
         x = prior.decode(z, adjoint)  # line 8
-        unfiltered, filtered, values, filtered_values = question(x.clone())  # lines 9-10
+        parts = question(x.clone())  # lines 9-10
+        known = (parts[0] + parts[1]).detach().cpu()  # line 12 waits for the device
+        if (near := (known < threshold).nonzero().flatten().to(x.device)).numel():  # they leave if their files agree
+            filed = prior.filed(x[near])
+            x = x.index_copy(0, near, filed)
+            parts = [old.index_copy(0, near, new) for old, new in zip(parts, question(filed.clone()), strict=True)]
+            known = (parts[0] + parts[1]).detach().cpu()
+        unfiltered, filtered, values, filtered_values = parts
         loss = unfiltered + filtered  # line 11, scaled
-    known = loss.detach().cpu()  # line 12 waits for the device
     status = torch.where(known < threshold, CONVERGED, torch.where(last, BUDGET, GOING))
     status[~known.isfinite()] = NONFINITE
     going = (status == GOING).any()

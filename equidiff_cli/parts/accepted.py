@@ -37,10 +37,25 @@ def _word(*options):
     return lambda key, value: one_of(key, value, options)
 
 
+def _cutoffs(key, value):
+    """A cutoff or several."""
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    if several and not value:
+        raise ValueError(f"{key}=[]: must be a number or a list of numbers, such as {key}=[0.25,0.5]")
+    for one in value if several else [value]:
+        number(key, one, minimum=LEAST, maximum=1)
+    return tuple(value) if several else value
+
+
+def _quality(key, value):
+    """Of a JPEG file, or none."""
+    return value if value is None else number(key, value, minimum=1, maximum=95, whole=True)
+
+
 _positive = partial(number, above=0)
 ACCEPTED = {
     "distance.delta": _positive,
-    "filter.cutoff": partial(number, minimum=LEAST, maximum=1),
+    "filter.cutoff": _cutoffs,
     "filter.order": partial(number, minimum=1, whole=True),
     "objective.pool": _word("mean", "max", "none"),
     "objective.reduce": _word("mean", "max"),
@@ -53,4 +68,9 @@ ACCEPTED = {
     "optimizer.most": partial(number, minimum=1, whole=True),
     "optimizer.noise": _word("free", "sphere", "white"),
     "optimizer.normalize": _truth,
+    "robust.contrast": _positive,
+    "robust.jpeg": _quality,
+    "robust.mirror": _truth,
+    "robust.noise": partial(number, minimum=0),
+    "robust.shift": partial(number, minimum=0, maximum=0.5),
 }

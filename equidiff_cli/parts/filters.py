@@ -6,6 +6,8 @@ continued by its mirror image, so nothing wraps around, a constant stays what it
 The three families are those of Gonzalez & Woods, "Digital Image Processing", chapter 4. Butterworth and ideal filters
 overshoot at edges: an image in [0, 1] may leave that range by a little. `at(cutoff)` is the same kind of filter with
 another cutoff, for an evaluation; of no filter it is a gaussian one.
+
+`cutoff` may also be several, V of them: (N, C, H, W) -> (V N, C, H, W), all images under the first cutoff first.
 """
 
 import torch
@@ -28,6 +30,13 @@ def filter_mirrored(images, gain):
     return torch.fft.irfft2(spectrum, s=mirrored.shape[-2:])[..., :height, :width].to(images.dtype)
 
 
+def each(lowpass, images):
+    """The images under every cutoff of a filter."""
+    if isinstance(lowpass.cutoff, tuple):
+        return torch.cat([filter_mirrored(images, lowpass.at(cutoff).gain) for cutoff in lowpass.cutoff])
+    return filter_mirrored(images, lowpass.gain)
+
+
 class Gaussian:
     """Gain exp(-(r / cutoff)^2 / 2): exp(-1/2) = 0.61 at the cutoff, no ringing. `ValueError` for a wrong cutoff."""
 
@@ -41,7 +50,7 @@ class Gaussian:
         return torch.exp(-0.5 * (r / self.cutoff) ** 2)
 
     def __call__(self, images):
-        return filter_mirrored(images, self.gain)
+        return each(self, images)
 
 
 class Butterworth:
@@ -60,7 +69,7 @@ class Butterworth:
         return torch.rsqrt(1 + (r / self.cutoff) ** (2 * self.order))
 
     def __call__(self, images):
-        return filter_mirrored(images, self.gain)
+        return each(self, images)
 
 
 class Ideal:
@@ -76,7 +85,7 @@ class Ideal:
         return (r <= self.cutoff).to(r.dtype)
 
     def __call__(self, images):
-        return filter_mirrored(images, self.gain)
+        return each(self, images)
 
 
 class Identity:

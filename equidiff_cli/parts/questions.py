@@ -9,7 +9,8 @@ class Invariance:
     Args:
         objective: pictures (N, 3, H, W) in [0, 1] -> values (N, K).
         distance: values (N, K) and target values (K,) -> (N,), non-negative.
-        lowpass: the filter F, pictures -> pictures.
+        lowpass: the filter F, pictures (N, 3, H, W) -> pictures (V N, 3, H, W): where V > 1, several filters and other
+            views of a picture, all pictures in the first view first. The second loss is their mean.
         query: the query (1, 3, H, W) in [0, 1]; its values are the target (line 2).
     """
 
@@ -42,23 +43,37 @@ class Invariance:
         return self.distance(values, values.mean(0)).mean().item()
 
     def residuals(self, values, filtered):
-        """(N, R), whose squares sum to the loss of values (N, K) and of those of the filtered pictures.
+        """(N, R), whose squares sum to the loss of values (N, K) and of those of the filtered pictures, (N, V K).
 
-        R = 2 K where the distance is a sum of squares and says of which, else 2: its roots.
+        With one filter R = 2 K where the distance is a sum of squares and says of which, else 2: its roots. Several
+        views share one residual, the root of their loss: they ask for much the same, and each would cost a backward
+        pass.
         """
         of = getattr(self.distance, "residuals", None) or self.root
-        return self.scale**0.5 * torch.cat([of(v, self.target) for v in (values, filtered)], dim=1)
+        of_views = of if filtered.shape == values.shape else self.root_of_views
+        return self.scale**0.5 * torch.cat([of(values, self.target), of_views(filtered, self.target)], dim=1)
+
+    def root_of_views(self, filtered, target):
+        """The root of the mean distance of values (N, V K): (N, 1)."""
+        return self.over_views(filtered, target).clamp_min(1e-24).sqrt()[:, None]
+
+    def over_views(self, filtered, target):
+        """The mean distance of values (N, V K) in V views: (N,)."""
+        views = filtered.view(len(filtered), -1, len(target))  # (N, V, K)
+        return self.distance(views.flatten(0, 1), target).view(views.shape[:2]).mean(1)
 
     def root(self, values, target):
         """The root of a distance that does not say what it is the square of: (N, 1)."""
         return self.distance(values, target).clamp_min(1e-24).sqrt()[:, None]
 
     def __call__(self, x):
-        """Losses of pictures (N, 3, H, W), scaled: unfiltered (N,), filtered (N,), and the values (N, K) of both."""
-        values, filtered = self.objective(torch.cat([x, self.lowpass(x)])).float().chunk(2)  # one pass for both
+        """Losses of pictures (N, 3, H, W), scaled: unfiltered (N,), filtered (N,), and the values of both, (N, K) and
+        (N, V K)."""
+        values, filtered = self.objective(torch.cat([x, self.lowpass(x)])).float().tensor_split([len(x)])  # one pass
+        filtered = filtered.view(-1, *values.shape).transpose(0, 1).flatten(1)  # (V N, K) -> (N, V K)
         return (
             self.scale * self.distance(values, self.target),
-            self.scale * self.distance(filtered, self.target),
+            self.scale * self.over_views(filtered, self.target),
             values,
             filtered,
         )

@@ -62,14 +62,17 @@ class Prior:
         shift: shift of the time grid, see `sampler.time_grid`.
         autocast: element type of the network and the decoder; latents stay float32. Where one of them has a method
             `keep_in(dtype)`, it is called for another type than float32, see `precision.keep_in`.
+        levels: steps from 0 to 1 in which files keep what it makes; None: they keep all digits.
     """
 
-    def __init__(self, network, decoder, mean, std, *, name, weights, solver, steps, shift, autocast=torch.float32):
+    def __init__(
+        self, network, decoder, mean, std, *, name, weights, solver, steps, shift, autocast=torch.float32, levels=255
+    ):
         check_solver(solver, steps, shift)
         self.network, self.decoder, self.mean, self.std = network, decoder, mean, std
         self.name, self.weights, self.steps = name, weights, steps
         self.step, self.evaluations_per_step = sampler.SOLVERS[solver]
-        self.device, self.autocast = mean.device, autocast
+        self.device, self.autocast, self.levels = mean.device, autocast, levels
         self.times = sampler.time_grid(steps, shift)
         self.conditions = self._conditions(self.times)
         if autocast != torch.float32:
@@ -125,6 +128,11 @@ class Prior:
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast != torch.float32):
             x = self.decoder.decode(z * self.std + self.mean).sample.float()
         return ((x + 1) / 2).clamp(0, 1)
+
+    def filed(self, x):
+        """Pictures (N, 3, H, W) as their files have them, rounded; the gradient is that of x, "straight through"
+        (Bengio, Leonard & Courville 2013)."""
+        return x if self.levels is None else x + ((x * self.levels).round() / self.levels - x).detach()
 
     @torch.no_grad()
     def sample(self, noise, batch):

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.engine.trial import pictures, try_question
+from equidiff_cli.parts.robust import Nothing, Together
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
 from equidiff_cli.request.guard import untouched
@@ -91,7 +92,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     check_solver_steps(config, prior_source.steps)
     medium = prior_source.medium
     picture = medium.query(config.query, prior_source.image_size)
-    method, loss = method_of(config, given), [part(config, group) for group in ("distance", "filter")]
+    method, loss = method_of(config, given), [part(config, "distance"), views_of(config)]
     target_source = part(config, "target") if target is None else target
     bring(target_source, prior_source, say=log.info)
     query = picture[None].to(device)
@@ -188,6 +189,12 @@ def method_of(config: DictConfig, given=()):
     if "optimizer" in takes:
         offered["optimizer"] = part(config, "optimizer")
     return part(config, "method", **offered)
+
+
+def views_of(config: DictConfig):
+    """What else of a picture has to hold the value: its low-passed copies, and other views if they are wanted."""
+    filters, robust = part(config, "filter"), part(config, "robust")
+    return filters if isinstance(robust, Nothing) else Together(filters, robust)
 
 
 def in_units_of(distance, config: DictConfig):

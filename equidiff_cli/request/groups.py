@@ -17,7 +17,7 @@ from equidiff_cli.prior.accepted import ACCEPTED as OF_PRIORS
 from equidiff_cli.request.schema import configs
 from equidiff_cli.shipped import QUERIES
 
-GROUPS = ("method", "prior", "target", "question", "objective", "distance", "filter", "optimizer")
+GROUPS = ("method", "prior", "target", "question", "objective", "distance", "filter", "robust", "optimizer")
 ACCEPTED = OF_PARTS | OF_PRIORS
 DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 PICTURES = "equidiff_cli.prior."  # what makes pictures, and so takes one as its query

@@ -16,6 +16,7 @@ NEEDED = {  # what the program uses of what a group gives, to be missed before a
     "question": ("__call__", "spread"),
     "distance": ("__call__",),
     "filter": ("__call__",),
+    "robust": ("__call__",),
     "optimizer": ("init", "step"),
 }
 BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -35,6 +35,7 @@ class RunConfig:
     objective: Any = MISSING
     distance: Any = MISSING
     filter: Any = MISSING
+    robust: Any = MISSING
     optimizer: Any = MISSING
     budget: Budget = MISSING
     query: str = MISSING

@@ -325,3 +325,14 @@ def test_a_sample_that_is_stuck_starts_again_and_says_so(tiny_prior, invariance)
         ]
         best = min(loss["loss"].item() for loss in losses)
         assert sample.best["loss"].item() == pytest.approx(best, rel=1e-3)
+
+
+def test_a_sample_converges_if_its_file_does(tiny_prior, invariance, monkeypatch):
+    monkeypatch.setattr(tiny_prior, "levels", 31)  # coarse enough that rounding undoes the first hits
+    finished = draw(tiny_prior, invariance, optimizer=NEWTON, threshold=1e-3)[1].values()
+    converged = [sample.best for sample in finished if sample.status == "converged"]
+    assert len(converged) > len(finished) / 2
+    for best in converged:
+        torch.testing.assert_close(best["picture"] * 31, (best["picture"] * 31).round(), atol=1e-4, rtol=0)
+        unfiltered, filtered, *_ = invariance(best["picture"][None])
+        assert (unfiltered + filtered).item() == pytest.approx(best["loss"].item(), rel=1e-3) and best["loss"] < 1e-3

@@ -247,3 +247,13 @@ def test_weights_kept_in_half_precision_change_nothing(make, tiny_prior):
 
     for mine, theirs in zip(picture_and_gradient(half), picture_and_gradient(full), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_what_is_measured_is_what_a_file_keeps(make):
+    prior = make()
+    x = torch.rand(2, 3, 4, 4, requires_grad=True)
+    filed = prior.filed(x)
+    torch.testing.assert_close(filed * 255, (x * 255).round(), atol=1e-4, rtol=0)
+    (grad,) = torch.autograd.grad(filed.square().sum(), x)
+    torch.testing.assert_close(grad, 2 * filed.detach())
+    assert make(levels=None).filed(x) is x

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from equidiff_cli.metrics.perturb import half_pixel_shift, jpeg
+from equidiff_cli.pictures.perturb import half_pixel_shift, jpeg
 
 
 def pictures(n=2, side=32):
