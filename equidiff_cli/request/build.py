@@ -120,7 +120,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         medium=medium,
         picture=picture,
         seeds=[(i, sample_seed(config.seed, i)) for i in range(config.samples)],
-        **{name: config.budget[name] for name in ("steps", "threshold")},
+        **{name: budget_of(config, method)[name] for name in ("steps", "threshold")},
         **{name: config[name] for name in ("batch", "checkpoint", "gradient_steps", "loss_scale", "null_samples")},
         tolerance=tolerance,
         identity=identity,
@@ -157,14 +157,24 @@ def light_prior(config: DictConfig):
 
 
 def method_of(config: DictConfig, given=()):
-    """The method, with what it takes of optimiser and budget; `ValueError` for an optimiser that it has no use for."""
+    """The method, with what it takes of optimiser and budget; `ValueError` for what was given but it has no use for.
+
+    That is what it names as `ignores`, groups or keys; a method that names nothing may still take no optimiser.
+    """
     takes = parameters(config, "method") or {}
-    if "optimizer" not in takes and (words := [word for word in given if re.match(r"\+*optimizer[.=]", word)]):
-        raise ValueError(f"{words[0]}: the chosen method takes no optimizer; leave it out, or choose another method")
     offered = {name: config.budget[name] for name in ("steps", "threshold", "patience") if name in takes}
     if "optimizer" in takes:
         offered["optimizer"] = part(config, "optimizer")
-    return part(config, "method", **offered)
+    method = part(config, "method", **offered)
+    for name in getattr(method, "ignores", () if "optimizer" in takes else ("optimizer",)):
+        if words := [word for word in given if re.match(rf"\+*{name}[.=]", word)]:
+            raise ValueError(f"{words[0]}: the chosen method takes no {name}; leave it out, or choose another method")
+    return method
+
+
+def budget_of(config: DictConfig, method):
+    """`steps` and `threshold` as configured, or what stands for them in a method that ends its samples otherwise."""
+    return {**config.budget, **getattr(method, "budget", {})}
 
 
 def question_of(config: DictConfig, target, query, distance, lowpass, objective=None):
