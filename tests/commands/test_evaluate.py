@@ -27,7 +27,7 @@ from equidiff_cli.target.small import embedded
 NULL = 16
 QUICK = (f"null_samples={NULL}", "likelihood=2", "probes=2", "likelihood_steps=2", "tolerances=[0.5,2.0]")
 QUESTIONS = ["held", "typical", "agreement", "differs", "next"]
-SECTIONS = ["invariance", "frequency", "diversity", "realism", "agreement", "cost"]
+SECTIONS = ["invariance", "frequency", "diversity", "realism", "typical", "agreement", "cost"]
 
 
 @pytest.fixture(scope="module")

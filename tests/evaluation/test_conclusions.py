@@ -2,7 +2,8 @@
 
 import pytest
 
-from equidiff_cli.evaluation.conclusions import WIDE, conclusions, wide
+from equidiff_cli.evaluation.conclusions import conclusions
+from equidiff_cli.evaluation.phrases import WIDE, wide
 from equidiff_cli.metrics.interval import newcombe, wilson
 
 ASKED = {
@@ -16,6 +17,7 @@ ASKED = {
     "rate": 1.0,
     "seed": 3,
     "failed": 0,
+    "rejection": None,
 }
 QUERY = {"smallconv": {"class": "cat", "probability": 0.95}, "other": {"class": "cat", "probability": 0.9}}
 
