@@ -53,9 +53,9 @@ def of_law(case):
 
 
 def by_weights(rows, _seed):
-    """The interval of a weighted mean, of values and weights (2, N)."""
+    """The interval of a weighted mean of values in [0, 1], and weights (2, N)."""
     bounds = weighted.interval(*rows)
-    return None if bounds is None else (*bounds, "95 % delta method, by weights")
+    return bounds and (max(bounds[0], 0.0), min(bounds[1], 1.0), "95 % delta method, by weights")
 
 
 WEIGHTED = Statistic(lambda rows: weighted.mean(*rows), by_weights)
