@@ -37,8 +37,10 @@ def test_a_gaussian_prior_by_a_gaussian_kernel():
     weights = weighted.gaussian_weights((x - t).abs(), h)
     expected = stats.norm(t / (1 + h * h), h / np.sqrt(1 + h * h))
     low, high = weighted.interval(x, weights)
-    assert (low + high) / 2 == pytest.approx(expected.mean(), abs=0.012)
-    assert high - low == pytest.approx(4 * expected.std() / weighted.effective(weights) ** 0.5, rel=0.15)
+    assert (low + high) / 2 == pytest.approx(expected.mean(), abs=0.01)
+    half = h * h / 2  # the square of the kernel has half its variance
+    square = half / (1 + half) + (t / (1 + half) - expected.mean()) ** 2
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(square / weighted.effective(weights)), rel=0.05)
     kept = x[weighted.thinned(weights, 0)]
     assert len(kept) == pytest.approx(weights.sum().item(), rel=0.05)
     assert stats.kstest(kept.numpy(), expected.cdf).pvalue > 0.01
