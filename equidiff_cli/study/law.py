@@ -79,9 +79,11 @@ def distances(case, set):
     """
     far, options = set.errors.clone(), case.options
     near = far <= max(options.typical_tolerance, CUT * options.bandwidth)
+    far[~near] = float("inf")
+    if not near.any():  # no transform takes an empty batch
+        return far
     filtered = errors(case.measure(case.lowpass(set.pictures[near].clone())), case.target_values) / case.spread
     far[near] = torch.maximum(far[near], filtered)
-    far[~near] = float("inf")
     return far
 
 

@@ -23,6 +23,7 @@ from equidiff_cli.metrics.saturation import saturation
 from equidiff_cli.pictures.convert import to_image
 from equidiff_cli.request.build import light_prior
 from equidiff_cli.request.schema import composed
+from equidiff_cli.study.law import FEWEST
 from equidiff_cli.study.metric import MEAN
 from equidiff_cli.study.null import unguided
 from scripts.shared.members import BATCH, drawn, heldout, seen, table_row
@@ -79,6 +80,8 @@ def measure(name, settings, samples, pool, bandwidth, folder):
         if law is None:
             null = unguided(parts.prior, {"prior": parts.prior.name, "weights": parts.prior.weights}, pool, BATCH)
             weights = weighted.gaussian_weights(distances(parts.question, null.pictures), bandwidth)
+            if weighted.effective(weights) < FEWEST:
+                raise SystemExit(f"{name}: fewer than {FEWEST} effective samples, use a larger --pool or --bandwidth")
             here = weights > 0
             weights, x = weights[here], null.pictures[here]
             probabilities, features = seen(network, x)

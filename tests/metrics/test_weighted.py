@@ -41,7 +41,7 @@ def test_a_gaussian_prior_by_a_gaussian_kernel():
     half = h * h / 2  # the square of the kernel has half its variance
     square = half / (1 + half) + (t / (1 + half) - expected.mean()) ** 2
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(square / weighted.effective(weights)), rel=0.05)
-    kept = x[weighted.thinned(weights, 0)]
+    kept = x[weighted.thinned(weights, 7)]  # another stream than that of x
     assert len(kept) == pytest.approx(weights.sum().item(), rel=0.05)
     assert stats.kstest(kept.numpy(), expected.cdf).pvalue > 0.01
     assert not torch.equal(weighted.thinned(weights, 0), weighted.thinned(weights, 1))

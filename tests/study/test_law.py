@@ -61,6 +61,8 @@ def test_too_few_are_said_and_none_is_asked_for():
     law = law_of(case(pool=torch.tensor([0.0, 0.1, 3.0])))
     assert law.set is None and law.reason.startswith("the set is 2 effective samples of 3 unguided ones")
     assert law.reason.endswith("; at least 8 are needed")
+    none = case(pool=torch.tensor([3.0, 4.0]), lowpass=lambda x: pytest.fail("nothing to filter"))
+    assert law_of(none).reason.startswith("the set is 0 effective samples of 2")
     assert law_of(case(0)).reason == "typical=0 switches it off"
     assert law_of(case(300, tolerance=4.0)).about.startswith("the set is 300 of 300 unguided ones")
 
