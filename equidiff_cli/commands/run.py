@@ -7,6 +7,7 @@ from huggingface_hub.utils import disable_progress_bars
 from equidiff_cli.engine.interrupt import deferred
 from equidiff_cli.engine.progress import Progress
 from equidiff_cli.errors import Interrupted
+from equidiff_cli.metrics.interval import wilson
 from equidiff_cli.request.build import build
 from equidiff_cli.runs.hindsight import advice
 from equidiff_cli.runs.recorder import Recorder
@@ -42,7 +43,10 @@ def work(parts, run):
     for line in parts.summary["warnings"]:
         progress.say(f"warning: {line}")
     run.save_query(parts.picture)
-    state = State.of(run, parts, say)
+    new, state = run.facts is None, State.of(run, parts, say)
+    if new and (forecast := getattr(parts.method, "forecast", None)):
+        line = forecast(parts.prior, parts.question, len(parts.seeds), parts.null_samples, state.memory)
+        progress.say(line)
     progress.resume(run.records())
     recorder = Recorder(run, parts, state)
     with deferred() as signals, progress:
@@ -52,13 +56,21 @@ def work(parts, run):
             if signals and state.settled:
                 state.save()
                 raise Interrupted(signals[0], run.path)
-        late = recorder.close()
+        facts, line = account(parts, run.records())
+        late = recorder.close(facts)
     if signals:  # while the last files were written; in a sweep there may be more to do
         raise Interrupted(signals[0], run.path)
     for line in late:
         progress.say(f"warning: {line}")
     found = "; ".join(filter(None, (progress.counts(), recorder.lost())))
     progress.say(f"{found}; pictures in {run.samples}, side by side in {run.grid}")
-    if line := advice(run.records(), parts.steps, parts.threshold):
+    if line:
         progress.say(line)
     return [run.path]
+
+
+def account(parts, records):
+    """What the method has to say of its finished samples: facts for the summary, and a line or None."""
+    if hasattr(parts.method, "account"):
+        return parts.method.account(records, wilson)
+    return {}, advice(records, parts.steps, parts.threshold)

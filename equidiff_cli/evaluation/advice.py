@@ -1,17 +1,20 @@
 """What to do next, as a command, derived from what was found of a run."""
 
 import math
+import re
 import shlex
 
 from equidiff_cli.request.build import in_units_of
 from equidiff_cli.request.part import parameters, part
 
 ENOUGH = 64  # samples, from which on an interval of any share is narrow enough
+POOL = 4096  # unguided samples, among which the law of a common value is found
 
 
 def asked(run):
     """What the run (of `study/members.py`) was asked, as far as `advice` has use for it."""
     config = run.config
+    pool, tolerance = (config.method.get(name) for name in ("pool", "tolerance"))
     return {
         "path": str(run.path),
         "overrides": list(run.overrides),
@@ -23,6 +26,7 @@ def asked(run):
         "rate": config.optimizer.get("lr"),
         "seed": config.seed,
         "failed": run.nonfinite,
+        "rejection": None if pool is None else {"pool": pool, "tolerance": tolerance},
     }
 
 
@@ -42,7 +46,7 @@ def advice(verdicts, numbers, asked):
     run = str(asked["path"])
     if not asked["complete"]:
         return f"Finish the run: {again(asked, {'hydra.run.dir': run})}."
-    for one in (noise, objective, few, baseline, fragile, others, gap, variety, looks):
+    for one in (noise, objective, few, baseline, exceptions, fragile, others, gap, variety, looks, law):
         if said := one(verdicts, numbers, asked):
             return said + "."
     return (
@@ -69,6 +73,8 @@ def objective(verdicts, numbers, asked):
     statuses = [row["status"] for row in numbers.rows]
     if asked["failed"] > len(statuses):
         return f"Most samples were not finite: {again(asked, {'precision': 'fp32'})}"
+    if asked["rejection"]:
+        return by_rejection(statuses, asked["rejection"], asked)
     if "budget" in statuses:
         short = f"{statuses.count('budget')} of {len(statuses)} used up their steps"
         return f"{short}, allow more: {again(asked, {'budget.steps': 2 * asked['steps']})}"
@@ -81,6 +87,16 @@ def objective(verdicts, numbers, asked):
     looser = number(math.ceil(200 * median["value"]) / 100 if median else 2 * tolerance)
     claim = command("evaluate", asked["path"], f"tolerances=[{looser}]")
     return f"Rounding to 8 bits decides at {tolerance:g} null spreads, claim less: {claim}"
+
+
+def by_rejection(statuses, options, asked):
+    """The same where samples were drawn until they fit."""
+    if "budget" in statuses:
+        short = f"{statuses.count('budget')} of {len(statuses)} found none in their draws"
+        return f"{short}, allow more: {again(asked, {'method.pool': 2 * options['pool']})}"
+    tolerance = options["tolerance"]
+    claim = command("evaluate", asked["path"], f"tolerances=[{number(tolerance)}]")
+    return f"They were accepted within {tolerance:g} null spreads, claim no more: {claim}"
 
 
 def few(verdicts, numbers, asked):
@@ -96,6 +112,15 @@ def baseline(verdicts, numbers, asked):
         return ""
     more = command("evaluate", asked["path"], f"null_samples={max(256, 4 * len(numbers.rows))}")
     return f"Compare with more unguided samples: {more}"
+
+
+def exceptions(verdicts, _numbers, asked):
+    """Members that other networks would not find in the set."""
+    if verdicts["typical"] != "exceptions":
+        return ""
+    kept = [word for word in asked["overrides"] if not re.match(r"\+*(method|optimizer|budget|gradient_steps)\b", word)]
+    drawn = again(asked | {"overrides": kept}, {"method": "rejection"})
+    return f"They are members, but exceptions among those that the prior makes: draw typical ones, {drawn}"
 
 
 def fragile(verdicts, _numbers, asked):
@@ -134,6 +159,16 @@ def looks(verdicts, _numbers, asked):
         return ""
     look = f"Look at the samples that are least like unguided ones, {command('report', asked['path'])}"
     return f"{look}, and whether coarser evidence changes it: {coarser(asked)}"
+
+
+def law(_verdicts, numbers, asked):
+    """A law of which too little is known."""
+    one = numbers.metrics.get("typical.effective")
+    pool = one and one["reason"] and re.search(r"of (\d+) unguided", one["reason"])
+    if not pool:
+        return ""
+    more = command("evaluate", asked["path"], f"typical={max(POOL, 4 * int(pool[1]))}")
+    return f"Nothing found stands against using these samples; hold them against the set's own law, too: {more}"
 
 
 def coarser(asked):

@@ -1,20 +1,17 @@
 """Five questions about a run and what its numbers answer, one sentence each.
 
 Every sentence names the numbers that it rests on, and its first words follow from them by the thresholds below: a
-sentence that its own numbers refute is a defect. What has no number is not spoken of.
+sentence that its own numbers refute is a defect. What has no number is not spoken of. Whether samples are typical says
+`looks.py`.
 """
 
 from equidiff_cli.evaluation.advice import advice
+from equidiff_cli.evaluation.looks import typical
+from equidiff_cli.evaluation.phrases import beside, by_chance, number, plural, sentence, wide, with_interval
 
-WIDE = 0.35  # an interval of a share, or of a difference of two, that is wider is too few samples to tell
 MOST, HALF = 0.9, 0.5  # shares from which on something is said of all, and of most samples
 HELD = 0.25  # null spreads; an error of at most so much counts as held
 GAP = 0.1  # a difference of two shares of at most so much counts as agreement
-SATURATED = 0.05  # of the values of a picture: so much more than unguided samples have is much
-DECIBELS = 3.0  # so much farther than as many unguided samples a spectrum is another one
-STRUCTURE = (
-    1.35  # times what unguided samples have, from which on checks of the noise find structure; chance rarely does
-)
 VARIED, LITTLE = 0.8, 0.5  # effective samples over those of as many unguided ones: as varied, and hardly varied
 SAME = 0.1  # of the smallest distance of unguided samples: two nearer samples are nearly one picture
 TITLES = {
@@ -73,12 +70,6 @@ class Numbers:
         return next(filter(None, reasons), "not measured")
 
 
-def sentence(opening, *clauses):
-    """One sentence of what is found and the numbers for it."""
-    said = "; ".join(clause for clause in clauses if clause)
-    return f"{opening}: {said}." if said else f"{opening}."
-
-
 def held(numbers):
     """Is the objective held, on the saved files and after JPEG?"""
     within = numbers.first("invariance.success_")
@@ -121,77 +112,6 @@ def after_jpeg(numbers):
         f"after JPEG of quality {quality} the median error is {number(jpeg['value'])} null spreads{beside(jpeg)},"
         f" {limit} the {HELD:g} that counts as held"
     )
-
-
-def typical(numbers):
-    """Do the samples look like what the prior makes?"""
-    measured = {look: clause for look in LOOKS if (clause := look(numbers))}
-    wrong = [look for look, (bad, _) in measured.items() if bad]
-    said = [text for _, text in sorted(measured.values(), key=lambda clause: not clause[0])]  # what is wrong first
-    if wrong:
-        return ("no", "No", *said) if {length, whiteness}.intersection(wrong) else ("partly", "Partly", *said)
-    if not measured:
-        return "unknown", "Cannot be told", numbers.reason("realism.")
-    unusual = numbers["realism.atypical"]
-    verdict, opening = "yes", "Yes"
-    if unusual and wide(unusual):
-        verdict, opening = "few", "Nothing unusual is found, but too few to tell"
-    elif not unusual:
-        verdict, opening = "few", f"As far as can be told without the noise ({numbers.reason('realism.atypical')})"
-    return verdict, opening, *said
-
-
-def length(numbers):
-    """(whether it is unusual, in words) of the noise's length."""
-    unusual, square = numbers["realism.atypical"], numbers["realism.typicality"]
-    if not (unusual and square):
-        return None
-    bad = unusual["low"] > max(unusual["null"] or 0, 0.05)
-    text = f"the starting noise has a mean square of {number(square['value'])} of white noise, an unlikely length in"
-    few = ", too few to tell" if wide(unusual) and not bad else ""
-    return bad, f"{text} {with_interval(unusual)} of the samples{beside(unusual)}{few}"
-
-
-def whiteness(numbers):
-    """The same of its structure."""
-    checks = [numbers[f"realism.noise_{name}"] for name in ("mean", "covariance")]
-    checks = [one for one in checks if one and one["null"]]
-    if not checks:
-        return None
-    worst = max(checks, key=lambda one: one["value"] / one["null"])
-    bad = worst["value"] > STRUCTURE * worst["null"]
-    kind = worst["name"].removeprefix("noise_")
-    has = "has structure" if bad else "passes as white"
-    return bad, f"the noise {has}, {kind} check {number(worst['value'])}{beside(worst)}"
-
-
-def contrast(numbers):
-    """The same of saturated values."""
-    one = numbers["realism.saturated"]
-    if not one or one["null"] is None:
-        return None
-    bad = one["value"] > one["null"] + SATURATED and one.get("low", one["value"]) > one["null"]
-    return bad, f"{number(one['value'])} of the pixel values are saturated{beside(one)}"
-
-
-def spectrum(numbers):
-    """The same of the spectrum."""
-    one = numbers["frequency.spectral_distance_unguided"]
-    if not one or one["null"] is None:
-        return None
-    bad = one["value"] > one["null"] + DECIBELS
-    return bad, f"the mean spectrum is {number(one['value'])} dB from that of unguided samples{beside(one)}"
-
-
-def among(numbers):
-    """The same of the share of samples that lie among unguided ones; of too few nothing is said."""
-    one = numbers["realism.precision"]
-    if not one or one["null"] is None or wide(one):
-        return None
-    return one["high"] < one["null"], f"{with_interval(one)} lie among unguided samples in features{beside(one)}"
-
-
-LOOKS = (length, whiteness, contrast, spectrum, among)
 
 
 def agreement(numbers):
@@ -280,33 +200,3 @@ def twins(nearest):
     near = nearest["value"] < SAME * nearest["null"]
     said = "at least two are nearly one picture, the nearest pair is" if near else "the nearest pair is"
     return f"{said} {number(nearest['value'])} apart there{beside(nearest)}"
-
-
-def wide(metric):
-    """Whether there are too few samples to tell a share or a difference of shares: the one rule for all of them."""
-    return "low" not in metric or metric["high"] - metric["low"] > WIDE
-
-
-def by_chance(metric):
-    """Whether unguided samples have as high a share, as far as the interval tells."""
-    return metric["null"] is not None and metric["null"] >= metric["low"]
-
-
-def plural(count):
-    """How many samples there are, in words."""
-    return f"{count} sample{'s' * (count != 1)}"
-
-
-def number(value):
-    """A number in three digits."""
-    return f"{value:.3g}"
-
-
-def with_interval(share, more=""):
-    """A share, or a difference of two, and its interval."""
-    return f"{number(share['value'])} (95 %: {number(share['low'])} to {number(share['high'])}{more})"
-
-
-def beside(metric, before=" (unguided: ", after=")"):
-    """What unguided samples have, "" where that is unknown."""
-    return "" if metric["null"] is None else f"{before}{number(metric['null'])}{after}"

@@ -9,9 +9,10 @@ from equidiff_cli.evaluation.frequency import frequency
 from equidiff_cli.evaluation.invariance import invariance
 from equidiff_cli.evaluation.realism import realism
 from equidiff_cli.evaluation.seen import seen
+from equidiff_cli.evaluation.typical import typical
 
 FORMAT = 1
-SECTIONS = (invariance, frequency, diversity, realism, agreement, cost)
+SECTIONS = (invariance, frequency, diversity, realism, typical, agreement, cost)
 
 
 def evaluate(case):

@@ -11,14 +11,17 @@ STATUS = ("going", "converged", "budget", "nonfinite")
 
 @dataclass(frozen=True)
 class Step:
-    """Every sample in the slots was measured once and, unless it is finished, updated; lists have one entry a slot."""
+    """Every sample in the slots was measured and, unless it is finished, updated; lists have one entry a measurement.
+
+    A method without gradients has None for their norms.
+    """
 
     index: list[int]
     step: list[int]
     loss: list[float]
     loss_unfiltered: list[float]
     loss_filtered: list[float]
-    grad_norm: list[float]
+    grad_norm: list[float | None]
     latent_norm: list[float]
 
 

@@ -57,6 +57,8 @@ ACCEPTED = {
     "distance.delta": _positive,
     "filter.cutoff": _cutoffs,
     "filter.order": partial(number, minimum=1, whole=True),
+    "method.pool": partial(number, minimum=1, whole=True),
+    "method.tolerance": _positive,
     "objective.pool": _word("mean", "max", "none"),
     "objective.reduce": _word("mean", "max"),
     "optimizer.betas": _decays,

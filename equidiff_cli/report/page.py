@@ -24,7 +24,7 @@ MOST_PICTURES = 256  # on one page, beside the queries; every run has at least t
 MOST_ROWS = 4000  # of tables of samples, all runs together
 MOST_BYTES = 4_500_000  # of all pictures together; as text they take a third more
 MOST_SECTIONS = 200  # runs with a section of their own; further ones stand in the table alone
-SECTIONS = ("invariance", "frequency", "diversity", "realism", "agreement", "cost")
+SECTIONS = ("invariance", "frequency", "diversity", "realism", "typical", "agreement", "cost")
 SUMMARY = {  # keys of summary.json that are shown beside versions and weights
     "device": "device",
     "precision": "precision of the prior",

@@ -115,7 +115,10 @@ def facts(run):
     low = f" and of its low-passed copy ({kind} filter{cutoff})" if kind else ""
     distance = DISTANCES.get(part(run, "distance"), part(run, "distance"))
     rows.append(("Loss", f"{distance} of the picture{low} to the query’s value"))
-    if "budget.threshold" in settings:
+    if part(run, "method") == "Rejection":
+        within, pool = (setting(settings[f"method.{key}"]) for key in ("tolerance", "pool"))
+        rows.append(("Accepted", f"the first of up to {pool} unguided draws within {within} null spreads"))
+    elif "budget.threshold" in settings:
         threshold, steps = setting(settings["budget.threshold"]), settings["budget.steps"]
         rows.append(("Stop", f"loss below {threshold}, or {steps} steps"))
     prior = str(run.summary.get("prior") or settings.get("prior.name") or part(run, "prior"))

@@ -126,8 +126,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         medium=medium,
         picture=picture,
         seeds=[(i, sample_seed(config.seed, i)) for i in range(config.samples)],
-        steps=config.budget.steps,
-        threshold=threshold,
+        **{name: budget_of(config, method)[name] for name in ("steps", "threshold")},
         loss_scale=scale,
         **{name: config[name] for name in ("batch", "checkpoint", "gradient_steps", "null_samples")},
         tolerance=tolerance,
@@ -180,15 +179,25 @@ def light_prior(config: DictConfig):
 
 
 def method_of(config: DictConfig, given=()):
-    """The method, with what it takes of optimiser and budget; `ValueError` for an optimiser that it has no use for."""
+    """The method, with what it takes of optimiser and budget; `ValueError` for what was given but it has no use for.
+
+    That is what it names as `ignores`, groups or keys; a method that names nothing may still take no optimiser.
+    """
     takes = parameters(config, "method") or {}
-    if "optimizer" not in takes and (words := [word for word in given if re.match(r"\+*optimizer[.=]", word)]):
-        raise ValueError(f"{words[0]}: the chosen method takes no optimizer; leave it out, or choose another method")
-    budget = dict(config.budget) | {"threshold": in_units_of(part(config, "distance"), config)[1]}
-    offered = {name: value for name, value in budget.items() if name in takes}
+    offered = {name: value for name, value in budget_of(config).items() if name in takes}
     if "optimizer" in takes:
         offered["optimizer"] = part(config, "optimizer")
-    return part(config, "method", **offered)
+    method = part(config, "method", **offered)
+    for name in getattr(method, "ignores", () if "optimizer" in takes else ("optimizer",)):
+        if words := [word for word in given if re.match(rf"\+*{name}[.=]", word)]:
+            raise ValueError(f"{words[0]}: the chosen method takes no {name}; leave it out, or choose another method")
+    return method
+
+
+def budget_of(config: DictConfig, method=None):
+    """The budget as configured, its threshold as a number, or what stands for it in a method that ends otherwise."""
+    threshold = in_units_of(part(config, "distance"), config)[1]
+    return {**config.budget, "threshold": threshold, **getattr(method, "budget", {})}
 
 
 def views_of(config: DictConfig):

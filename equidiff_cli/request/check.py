@@ -14,7 +14,7 @@ from equidiff_cli.checks import choices, number, one_of, word_or_number
 from equidiff_cli.parts.accepted import LEAST
 from equidiff_cli.request.groups import GROUPS, check_group, check_query
 from equidiff_cli.request.schema import PRECISIONS, is_whole, options
-from equidiff_cli.runs.names import EVALUATIONS_BEGIN, find
+from equidiff_cli.runs.names import EVALUATIONS_BEGIN, find, is_run
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -110,6 +110,7 @@ def check_evaluation(config: DictConfig):
             number(name, value, **bounds)
     for quality in config.jpeg:
         number("jpeg", quality, minimum=1, maximum=95, whole=True)
+    check_typical(config)
     number("likelihood", config.likelihood, minimum=0, whole=True)
     number("probes", config.probes, minimum=2, whole=True)
     number("likelihood_steps", config.likelihood_steps, minimum=2, whole=True)
@@ -128,6 +129,17 @@ def check_evaluation(config: DictConfig):
         raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
     if config.output is not None:
         check_output(config.output)
+
+
+def check_typical(config: DictConfig):
+    """`ValueError` for what the set's own law cannot be taken from."""
+    if config.typical != "auto" and not (isinstance(config.typical, str) and is_run(config.typical)):
+        try:
+            number("typical", config.typical, minimum=0, whole=True)
+        except ValueError as error:
+            raise ValueError(f"{error}, auto, or the directory of a run of method=rejection") from None
+    for name in ("typical_tolerance", "bandwidth"):
+        number(name, config[name], above=0)
 
 
 def check_output(output):

@@ -78,6 +78,9 @@ class EvaluateConfig:
     jpeg: list[int] = MISSING
     heldout: Any = MISSING
     real: str | None = None
+    typical: Any = MISSING
+    typical_tolerance: float = MISSING
+    bandwidth: float = MISSING
     likelihood: int = MISSING
     probes: int = MISSING
     likelihood_steps: int = MISSING

@@ -43,7 +43,7 @@ class Recorder:
         """Picture, latents and record of a sample; what is recorded last is measured on the saved file."""
         best, question = event.best, self.parts.question
         saved, file = self.run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
-        objective_saved, loss_saved = self.state.memory.attempt(lambda: self.measure(saved[None]))
+        objective_saved, losses_saved = self.state.memory.attempt(lambda: self.measure(saved[None]))
         by_target = self.state.memory.attempt(lambda: self.see(saved))
         self.run.save_record(
             {
@@ -59,8 +59,8 @@ class Recorder:
                 "objective": plain(best["objective"]),
                 "objective_filtered": plain(best["objective_filtered"]),
                 "objective_saved": plain(objective_saved),
-                "loss_saved": loss_saved,
-                "on_file": event.status != "nonfinite" and loss_saved < self.parts.threshold,
+                "loss_saved": losses_saved.sum().item(),
+                "on_file": event.status != "nonfinite" and self.fits(losses_saved),
                 "seen": by_target,
                 "latent_norm": best["z_start"].norm().item(),
                 "file": file,
@@ -78,11 +78,16 @@ class Recorder:
 
     @torch.no_grad()
     def measure(self, x):
-        """The objective's values (K,) of one picture (1, C, H, W), and its loss as in line 11, in float32 proper."""
+        """The objective's values (K,) of one picture (1, C, H, W), and both its losses (2,), in float32 proper."""
         question, x = self.parts.question, x.to(self.parts.prior.device)
         with exact():
             unfiltered, filtered, *_ = question(x)
-            return question.objective(x)[0], (unfiltered + filtered).item()
+            return question.objective(x)[0], torch.cat([unfiltered, filtered])
+
+    def fits(self, losses):
+        """Whether a picture with both losses (2,) is a member: by the threshold, or as the method says."""
+        fits = getattr(self.parts.method, "fits", None)
+        return bool(fits(*losses) if fits else losses.sum() < self.parts.threshold)
 
     def lost(self):
         """How many samples that converged lie outside the threshold as saved, in words; "" if none does."""
@@ -113,11 +118,16 @@ class Recorder:
                 self.run.save_unguided(index, picture)
             left = left[len(some) :]
 
-    def close(self):
-        """Write what is known when all samples are finished; returns the warnings that came with it, a line each."""
+    def close(self, facts=None):
+        """Write what is known when all samples are finished; returns the warnings that came with it, a line each.
+
+        Args:
+            facts: what the summary is to hold besides.
+        """
         run, parts, state = self.run, self.parts, self.state
         records, seconds = run.records(), state.seconds
-        self.save_unguided(records)
+        if getattr(parts.method, "guided", True):  # else its samples are nothing but unguided ones
+            self.save_unguided(records)
         query_seen = state.memory.attempt(lambda: self.see(run.medium.read(run.query)))
         files = [run.path / record["file"] for record in records]
         captions = [caption(query_seen, plain(parts.question.target))]
@@ -133,6 +143,7 @@ class Recorder:
         run.close(
             {"format": FORMAT}
             | parts.summary
+            | (facts or {})
             | {
                 "warnings": [*parts.summary["warnings"], *late],
                 "memory": str(state.memory.plan),

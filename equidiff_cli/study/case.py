@@ -1,5 +1,6 @@
 """One run made ready to be measured: its files, the models it names, and what chance gives with the same models."""
 
+import functools
 import weakref
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass
@@ -11,6 +12,7 @@ from equidiff_cli.metrics.error import errors, spread
 from equidiff_cli.parts.filters import Gaussian
 from equidiff_cli.prior.prior import Prior
 from equidiff_cli.request.schema import EvaluateConfig
+from equidiff_cli.study.law import law_of
 from equidiff_cli.study.members import Members
 from equidiff_cli.study.null import Null
 from equidiff_cli.study.sets import Network, Set
@@ -32,6 +34,7 @@ class Case:
         heldout: (name, network) of other networks; `heldout_reason` says why there is none.
         real: pictures (R, 3, H, W) of a folder, or None.
         options: of the evaluation.
+        pool: gives `Null` of so many unguided samples, for the law of the set.
         null_likelihood: gives `log_likelihoods` of the first `options.likelihood` unguided samples.
     """
 
@@ -46,6 +49,7 @@ class Case:
     real: InitVar[torch.Tensor | None]
     options: EvaluateConfig
     null_likelihood: Callable[[], tuple[torch.Tensor, torch.Tensor]]
+    pool: Callable[[int], Null] | None = None
 
     def __post_init__(self, null, heldout, real):
         run, device, case = self.run, self.prior.device, weakref.proxy(self)  # no circle: a prior is freed at once
@@ -77,6 +81,11 @@ class Case:
     def filter_at(self, cutoff):
         """The run's kind of low-pass filter with another cutoff; a gaussian one if that knows no other cutoff."""
         return getattr(self.lowpass, "at", Gaussian)(cutoff)
+
+    @functools.cached_property
+    def law(self):
+        """What stands for the law of the invariant set itself, a `Law`."""
+        return law_of(weakref.proxy(self))
 
     @property
     def half(self):

@@ -77,6 +77,7 @@ class Models:
             real=self.real(run),
             options=self.options,
             null_likelihood=self.null_likelihood,
+            pool=self.pool,
         )
 
     def target(self, config, query):
@@ -115,6 +116,11 @@ class Models:
             log.info("%s unguided samples of %s: what chance gives", self.options.null_samples, self.prior.name)
             self.null = unguided(self.prior, self.facts, self.options.null_samples, self.options.batch)
         return self.null
+
+    def pool(self, count):
+        """`Null` of so many unguided samples of the last prior, from the cache if they are there."""
+        log.info("%s unguided samples of %s: to find the set's own law among", count, self.prior.name)
+        return unguided(self.prior, self.facts, count, self.options.batch)
 
     def null_likelihood(self):
         """`log_likelihoods` of the first unguided samples of the last prior, from the cache if they are there."""

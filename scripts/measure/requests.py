@@ -10,20 +10,16 @@ held-out share is the mean probability, by the other shipped network, of the cla
 
 import argparse
 import statistics
-import time
 
 import torch
 
-from equidiff_cli.engine.start import start
-from equidiff_cli.methods.events import Finished
 from equidiff_cli.metrics.diversity import cosine_distances, vendi_score
 from equidiff_cli.metrics.frechet import precision_recall
 from equidiff_cli.metrics.typicality import concentration, orders
 from equidiff_cli.prior.prior import sample_seed
-from equidiff_cli.request.build import build
-from equidiff_cli.request.schema import composed
 from equidiff_cli.study.features import look
 from equidiff_cli.target.small import embedded
+from scripts.shared.members import BATCH, drawn, heldout, seen
 
 REQUESTS = {
     "default": [],
@@ -45,18 +41,6 @@ OTHER = [
     "embedding",
 ]  # asked of the query --other
 REFERENCE = 500  # unguided samples that precision is measured against
-BATCH = 16
-
-
-def drawn(words, samples, seed):
-    """The prior, the target, the query (1, 3, H, W), the finished samples and the seconds that they took."""
-    parts = build(composed("prior=embedded", f"samples={samples}", f"seed={seed}", *words))
-    slots, memory = start(parts)
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    began = clock()
-    events = parts.method(parts.prior, parts.question, slots, memory)
-    finished = sorted((event for event in events if isinstance(event, Finished)), key=lambda event: event.index)
-    return parts, finished, clock() - began
 
 
 def row(parts, finished, seconds, reference):
@@ -75,16 +59,16 @@ def row(parts, finished, seconds, reference):
 def looks(parts, z, x, reference):
     """What is said of noise (N, C, H, W) and its pictures (N, 3, H, W), optimised or not."""
     mean, covariance = concentration(z, orders(z[0].numel(), 20, 0))
-    heldout = embedded("smallconv" if parts.target.name == "smallresnet" else "smallresnet")
-    logits, features = look(heldout, x, BATCH)
-    expected = look(heldout, parts.picture[None], 1)[0].argmax().item()
+    network = heldout(parts)
+    probabilities, features = seen(network, x)
+    expected = seen(network, parts.picture[None])[0].argmax().item()
     return {
         "norm": f"{z.flatten(1).norm(dim=1).mean() / z[0].numel() ** 0.5:.3f}",
         "whiteness (mean, covariance)": f"{mean.amax(1).mean():.2f}, {covariance.amax(1).mean():.3f}",
         "Vendi": f"{vendi_score(1 - cosine_distances(features, features)):.1f}",
-        "precision": f"{precision_recall(reference[heldout.name], features)[0]:.2f}",
+        "precision": f"{precision_recall(reference[network.name], features)[0]:.2f}",
         "saturated": f"{((x <= 5 / 255) | (x >= 250 / 255)).double().mean():.0%}",
-        "held-out share": f"{logits.softmax(1)[:, expected].mean():.2f}",
+        "held-out share": f"{probabilities[:, expected].mean():.2f}",
     }
 
 

@@ -27,7 +27,7 @@ from equidiff_cli.target.small import embedded
 NULL = 16
 QUICK = (f"null_samples={NULL}", "likelihood=2", "probes=2", "likelihood_steps=2", "tolerances=[0.5,2.0]")
 QUESTIONS = ["held", "typical", "agreement", "differs", "next"]
-SECTIONS = ["invariance", "frequency", "diversity", "realism", "agreement", "cost"]
+SECTIONS = ["invariance", "frequency", "diversity", "realism", "typical", "agreement", "cost"]
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +186,50 @@ def test_realism_of_the_noise(evaluation, again):
     assert [row["bits"] is None for row in evaluation["per_sample"]] == [False, False, True, True, True]
     assert "Hutchinson" in likelihood["source"]
     assert found["realism.kernel"]["value"] is None and "needs 32 samples" in found["realism.kernel"]["reason"]
+
+
+@torch.no_grad()
+def test_the_law_of_the_set_is_that_of_weighted_unguided_samples(folder, tmp_path, again):
+    """With so few unguided samples the bandwidth has to be wide; the filter is the DCT's, as scipy computes it."""
+    from scipy.fft import dctn, idctn
+
+    run = copied(folder / "run", tmp_path / "run")
+    evaluate(run, options=["likelihood=0", "bandwidth=5"])
+    evaluation = json.loads((run / "evaluation.json").read_text(), parse_constant=pytest.fail)
+    found = metrics_of(evaluation)
+    k = np.hypot(*np.meshgrid(np.arange(32) / 32, np.arange(32) / 32))
+    low = idctn(dctn(again.null.numpy(), axes=(2, 3)) * np.exp(-0.5 * (k / 0.4) ** 2), axes=(2, 3))
+    far = np.maximum(again.errors(again.null), again.errors(torch.from_numpy(low).float()))
+    weights = np.where(far <= 15, np.exp(-0.5 * (far / 5) ** 2), 0)
+    expected = weights.sum() ** 2 / (weights**2).sum()
+    assert found["typical.effective"]["value"] == pytest.approx(expected, rel=1e-3) and expected > 8
+    for name, x, w in (
+        ("probability_smallresnet", again.samples, None),
+        ("probability_smallresnet_set", again.null, weights),
+    ):
+        p = again.other(x).softmax(1)[:, again.label].numpy()
+        assert found[f"typical.{name}"]["value"] == pytest.approx(np.average(p, weights=w), rel=1e-3)
+        assert found[f"typical.{name}"]["low"] < found[f"typical.{name}"]["value"] < found[f"typical.{name}"]["high"]
+    levels = (again.null * 255).round().numpy()
+    shares = ((levels <= 5) | (levels >= 250)).mean((1, 2, 3))
+    assert found["typical.saturated_set"]["value"] == pytest.approx(np.average(shares, weights=weights), rel=1e-3)
+    assert found["typical.kernel"]["reason"] == "needs 8 samples, there are 5"
+    (answer,) = [finding["answer"] for finding in evaluation["findings"] if finding["question"] == "typical"]
+    assert f"the set is {expected:.3g} effective samples of 16 unguided ones" in answer
+
+
+def test_of_a_law_too_little_may_be_known(evaluation):
+    found = metrics_of(evaluation)
+    assert "at least 8 are needed" in found["typical.effective"]["reason"]
+    assert found["typical.probability_smallresnet"]["reason"] == found["typical.effective"]["reason"]
+
+
+def test_a_run_that_was_not_drawn_by_rejection_is_no_law(folder, tmp_path):
+    run = copied(folder / "run", tmp_path / "run")
+    with pytest.raises(
+        WrongRequest, match=r"^typical=\S+run: was drawn with method\._target_=\S+Latent; give a run of"
+    ):
+        evaluate(run, options=["likelihood=0", f"typical={folder / 'run'}"])
 
 
 @torch.no_grad()

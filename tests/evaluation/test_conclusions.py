@@ -2,7 +2,8 @@
 
 import pytest
 
-from equidiff_cli.evaluation.conclusions import WIDE, conclusions, wide
+from equidiff_cli.evaluation.conclusions import conclusions
+from equidiff_cli.evaluation.phrases import WIDE, wide
 from equidiff_cli.metrics.interval import newcombe, wilson
 
 ASKED = {
@@ -16,6 +17,7 @@ ASKED = {
     "rate": 1.0,
     "seed": 3,
     "failed": 0,
+    "rejection": None,
 }
 QUERY = {"smallconv": {"class": "cat", "probability": 0.95}, "other": {"class": "cat", "probability": 0.9}}
 
@@ -170,6 +172,83 @@ def test_typical_without_any_number():
     without = [one(f"realism.{name}", None) for name in names]
     found = said(*without, without=["frequency.spectral_distance_unguided"])
     assert found["typical"] == "Cannot be told: not there."
+
+
+def law(members, set, *changes):
+    """The numbers of the section `typical`, by the mean probabilities and how far their intervals reach."""
+    found = (
+        one("typical.effective", 40.0, about="the set is 40 of 4096 unguided ones"),
+        one("typical.probability_other", members[0], low=members[0] - members[1], high=members[0] + members[1]),
+        one("typical.probability_other_set", set[0], low=set[0] - set[1], high=set[0] + set[1]),
+        one("typical.kernel", 0.01),
+        one("typical.kernel_chance", 0.02),
+        one("typical.variation", 0.1),
+        one("typical.variation_chance", 0.3),
+        one("typical.spectrum", 1.0),
+        one("typical.spectrum_chance", 2.0),
+        one("typical.saturated", 0.11, low=0.09, high=0.13),
+        one("typical.saturated_set", 0.08, low=0.05, high=0.12),
+    )
+    title = "mean probability of cat, by the held-out other"
+    return [found[0], found[1] | {"title": title}, *found[2:], *changes]
+
+
+@pytest.mark.parametrize(
+    ("changes", "opening"),
+    [
+        (law((0.8, 0.05), (0.83, 0.08)), "Yes: the starting noise has"),
+        (
+            law((0.36, 0.06), (0.83, 0.08)),
+            "No, not of the set: the held-out other gives a mean probability of cat of 0.36 (95 %: 0.3 to 0.42), 0.83"
+            " (95 %: 0.75 to 0.91) in the set;",
+        ),
+        (law((0.6, 0.2), (0.8, 0.2)), "Nothing unusual is found, but too few to tell"),
+        (law((0.78, 0.05), (0.83, 0.08), one("typical.kernel", 0.05)), "Partly: features are a squared distance of"),
+        (law((0.78, 0.05), (0.83, 0.08), one("typical.spectrum", 4.0)), "Partly: the mean spectrum is 4 dB from"),
+        (law((0.78, 0.05), (0.83, 0.08), one("typical.variation", 0.5)), "Partly: the shares of classes are 0.5"),
+        (
+            law((0.78, 0.05), (0.83, 0.08), one("typical.saturated", 0.3, low=0.2, high=0.4)),
+            "Partly: 0.3 of the pixel values are saturated, 0.08 in the set",
+        ),
+        ([*law((0.36, 0.06), (0.83, 0.08)), share("realism.atypical", 60, 0.05)], "No: "),
+    ],
+)
+def test_typical_of_the_set(changes, opening):
+    found = said(*changes)["typical"]
+    assert found.startswith(opening) and "the set is 40 of 4096 unguided ones" in found
+
+
+def test_of_the_set_unguided_samples_no_longer_decide():
+    """A set may rightly have more contrast than the prior; without its law unguided samples are all there is."""
+    contrast = one("realism.saturated", 0.2, 0.03, low=0.15, high=0.25)
+    assert said(contrast)["typical"].startswith("Partly")
+    assert said(contrast, *law((0.8, 0.05), (0.83, 0.08)))["typical"].startswith("Yes")
+
+
+def test_exceptions_are_to_be_drawn_otherwise():
+    found = said(*law((0.36, 0.06), (0.83, 0.08)))["next"]
+    assert found.startswith("They are members, but exceptions") and found.endswith(
+        "equidiff run query=dog.png method=rejection."
+    )
+
+
+def test_a_law_of_which_too_little_is_known_is_said():
+    reason = "the set is 3 effective samples of 2048 unguided ones; at least 8 are needed"
+    found = said(one("typical.effective", None) | {"reason": reason})
+    assert found["typical"].endswith(f"; of the set's own law too little is known ({reason}).")
+    assert found["next"].endswith("equidiff evaluate 'out/a run' typical=8192.")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([{"status": "budget", "on_file": False}] * 64, "64 of 64 found none in their draws, allow more: equidiff run"),
+        ([{"status": "converged", "on_file": True}] * 64, "They were accepted within 0.2 null spreads, claim no more"),
+    ],
+)
+def test_next_after_rejection(rows, expected):
+    options = {"pool": 50, "tolerance": 0.2}
+    assert said(share("invariance.success_0.05", 20), rows=rows, rejection=options)["next"].startswith(expected)
 
 
 @pytest.mark.parametrize(

@@ -112,3 +112,9 @@ def test_the_command_names_what_was_chosen_by_itself(make_run):
     text, remarks = command(read(path, "run"))
     assert text == "equidiff run --config-dir 'my options' samples=8 prior=embedded"
     assert "prior=auto" in remarks[0]
+
+
+def test_of_a_run_by_rejection_it_is_said_what_was_accepted(make_run):
+    method = {"_target_": "equidiff_cli.methods.rejection.Rejection", "tolerance": 0.15, "pool": 100}
+    shown = dict(facts(read(make_run("run", **{f"method.{key}": value for key, value in method.items()}))))
+    assert shown["Accepted"] == "the first of up to 100 unguided draws within 0.15 null spreads" and "Stop" not in shown

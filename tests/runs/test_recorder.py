@@ -33,7 +33,7 @@ def recorder(tmp_path):
     question.scale = 2.0
     prior, seeds = SimpleNamespace(device=torch.device("cpu")), [(i, i) for i in range(9)]
     target = SimpleNamespace(classes=())  # sees no class
-    parts = SimpleNamespace(question=question, prior=prior, target=target, seeds=seeds, threshold=2.5)
+    parts = SimpleNamespace(question=question, prior=prior, target=target, seeds=seeds, threshold=2.5, method=None)
     state = SimpleNamespace(memory=SimpleNamespace(attempt=lambda step: step()))
     yield Recorder(run, parts, state)
     run.lock.close()
