@@ -81,6 +81,7 @@ class PublishedMeanFlow:
             "prior.network",
             rename=published_names,
             ignore=TRAINING_ONLY,
+            averaged=True,
         )
         decoder, decoder_hash = decoder_of(decoder_file, **AUTOENCODER)
         mean, std = (torch.tensor(row, device=device).view(1, -1, 1, 1) for row in (MEAN_OF_LATENTS, STD_OF_LATENTS))

@@ -82,7 +82,9 @@ class Published:
     def build(self, device, autocast):
         network_file, decoder_file, *stats_file = files = find(self.sources())
         mean, std = statistics(*stats_file, channels=Architecture(**self.architecture).in_channels)
-        network, network_hash = load_converted(lambda: LightningDiT(**self.architecture), network_file, "prior.network")
+        network, network_hash = load_converted(
+            lambda: LightningDiT(**self.architecture), network_file, "prior.network", averaged=True
+        )
         decoder, decoder_hash = decoder_of(decoder_file, **self.autoencoder, sample_size=self.image_size)
         if self.noise_at:
             network = Backwards(network)

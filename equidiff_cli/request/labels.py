@@ -80,6 +80,7 @@ def label_of(source):
 def names_of(source):
     """The names of a light prior's classes, a tuple; their indices where it gives none."""
     classes, count = source.classes, source.num_classes
+    classes = getattr(source, "known", None) if classes is None else classes
     if classes is None:
         return numbered(count)
     if classes in ("imagenet", "cifar10"):
