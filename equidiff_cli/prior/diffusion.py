@@ -1,4 +1,4 @@
-"""Diffusion models in the layout of diffusers, from the hub or a folder: pictures or latents, with classes or without."""
+"""Diffusion models saved by diffusers, from the hub or a folder: of pictures or of latents, with classes or without."""
 
 import inspect
 import json

@@ -20,7 +20,8 @@ def weights(content):
     """(tensors by name, the field they were in, other fields of weights) of what a file holds.
 
     A field is a dotted path such as "model_ema.module", and "" where the content itself is the weights. Averaged ones
-    are taken before raw ones; of a PostHocEMA, which follows several averages, the last, as FACM does. Without any such field the content is given as it is, whatever it holds.
+    are taken before raw ones; of a PostHocEMA, which follows several averages, the last, as FACM does. Without any such
+    field the content is given as it is, whatever it holds.
 
     Raises `ValueError` ("holds ...") for more than one average.
     """

@@ -177,9 +177,7 @@ def test_options_that_are_not_those_of_the_pipeline(folders, options, message):
 
 def test_pickled_weights_are_refused(tmp_path):
     made("ddpm").save_pretrained(tmp_path / "pickled", safe_serialization=False)
-    with pytest.raises(
-        ValueError, match=r"only a pickled file is there, which could run code: save the pipeline again"
-    ):
+    with pytest.raises(ValueError, match=r"only a pickled file is there, which could run code: save the pip"):
         light(tmp_path / "pickled").sources()
 
 

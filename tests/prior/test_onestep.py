@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import layout
 from safetensors import safe_open
 
 from equidiff_cli.prior.imf import Guided, ImprovedMeanFlow
@@ -115,3 +116,16 @@ def test_what_is_missing_from_a_published_file_or_too_much_is_named(imf):
     del state["net.u_heads.0.attn_scale"]
     with pytest.raises(ValueError, match=r"missing: u_heads.0.attn_scale; unexpected: extra.weight"):
         ImprovedMeanFlow.from_published(state, **imf.options)
+
+
+def test_names_and_sizes_are_those_of_the_published_files():
+    for file, build, name in (
+        ("facm_xl_1_keys", lambda: LightningDiT(use_qknorm=True), lambda name: name),
+        ("imf_b_2_keys", ImprovedMeanFlow, layout.published_mean_flow_name),
+    ):
+        listed = json.loads((DATA / f"{file}.json").read_text())
+        with torch.device("meta"):
+            state = build().state_dict()
+        assert {name(key): list(tensor.shape) for key, tensor in state.items()} == {
+            key: about[0] for key, about in listed.items() if "v_final_layer" not in key
+        }
