@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import layout
 
 from equidiff_cli.prior import autoencoder
 from equidiff_cli.weights import read as weights
