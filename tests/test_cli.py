@@ -68,7 +68,7 @@ def test_the_run_directory_is_complete_and_nothing_else(finished):
 
 def test_records_hold_what_the_contract_says(finished):
     _, _, directory = finished
-    keys = "index seed status steps nfe restarts seconds loss loss_unfiltered loss_filtered target objective"
+    keys = "index seed label status steps nfe restarts seconds loss loss_unfiltered loss_filtered target objective"
     keys += " objective_filtered objective_saved loss_saved on_file seen latent_norm file sha256"
     records = records_of(directory)
     assert sorted(record["index"] for record in records) == [0, 1, 2]

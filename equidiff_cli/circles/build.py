@@ -9,7 +9,8 @@ from equidiff_cli.circles import rings
 from equidiff_cli.circles.networks import IdentityDecoder, Perceptron, PointFlow
 from equidiff_cli.circles.plane import to_plane
 from equidiff_cli.circles.points import Points
-from equidiff_cli.prior.prior import Prior, check_solver
+from equidiff_cli.prior.accepted import check_solver
+from equidiff_cli.prior.prior import Prior
 from equidiff_cli.shipped import WEIGHTS
 from equidiff_cli.target.target import Target
 from equidiff_cli.weights.read import load, read, sha256

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from equidiff_cli.engine.memory import exhausted
-from equidiff_cli.prior import sampler
 from equidiff_cli.prior.sampler import Adjoint
 
 MOST = {"cuda": 32}  # samples that batch=auto takes at once, however much memory there is
@@ -92,7 +91,7 @@ def footprint(prior, question):
     """Bytes that one sample keeps for the backward pass: in one solver step, and in the decoder and the target."""
 
     def solver_step(z):
-        return sampler.integrate(prior.step, prior.velocity, z, prior.times[:2], Adjoint(recompute=0))
+        return prior.path.once(prior.of(range(len(z))).velocity, z)
 
     def picture(z):
         return question(prior.decode(z))
@@ -110,7 +109,8 @@ def kept(function, prior, samples):
         storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    z = torch.stack([prior.noise(seed) for seed in range(samples)]).to(prior.device).requires_grad_()
+    z = torch.stack([prior.noise(seed)[: prior.latent_shape[0]] for seed in range(samples)])
+    z = z.to(prior.device).requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         made = function(z)  # as long as this lives, no two storages have one address  # noqa: F841
         return sum(storages.values())

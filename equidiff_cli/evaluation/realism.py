@@ -26,6 +26,8 @@ def realism(case):
         section.column("typicality", white.typicality(case.samples.latents["z_start"]).tolist())
         section.column("tail", white.chi_square_tail(case.samples.latents["z_start"]).tolist())
     skipped = gone or (None if case.options.likelihood else "likelihood=0 switches it off")
+    if why := case.prior.path.no_likelihood:
+        skipped = f"{case.prior.name} has none: {why}"
     if not skipped:
         section.column("bits", lambda: bits(few(case.samples)).mean(0).tolist())
         section.column("bits_error", lambda: standard_error(bits(few(case.samples))).tolist())
@@ -40,7 +42,7 @@ def realism(case):
 
 def facts(case):
     """What the words of the section are filled with."""
-    d = case.unguided.latents["z"][0].numel()
+    d = case.unguided.latents["z_start"][0].numel()
     network = case.networks[-1]
     return {
         "deviation": (2 / d) ** 0.5,
@@ -102,7 +104,7 @@ def likelihoods(set):
     if set is few(case.unguided):
         return case.null_likelihood()
     settings = options.probes, options.likelihood_steps, options.seed, options.batch
-    return log_likelihoods(case.prior, set.latents["z"], *settings)
+    return log_likelihoods(case.prior, set.latents["z"], *settings, set.seeds)
 
 
 def bits(set):
@@ -130,7 +132,7 @@ def likelihood(set):
 def likelihood_solver_error(set):
     z, options = set.latents["z"], set.case.options
     half = max(options.likelihood_steps // 2, 1)
-    coarse, _ = log_likelihoods(set.case.prior, z, 1, half, options.seed, options.batch)
+    coarse, _ = log_likelihoods(set.case.prior, z, 1, half, options.seed, options.batch, set.seeds)
     return (bits_per_dimension(coarse, z[0].numel()) - bits(few(set.case.samples))[:1, :2]).abs().mean()
 
 

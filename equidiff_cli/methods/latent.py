@@ -41,10 +41,13 @@ class Latent:
         def step():
             slots.fill(prior.noise, self.optimizer.init, self.patience)  # lines 1, 3
             last = slots.steps + 1 == self.steps
-            parts = zip(slots.z0.split(memory.plan.batch), last.split(memory.plan.batch), strict=True)
             adjoint = memory.plan.adjoint
+            parts = (of_each.split(memory.plan.batch) for of_each in (slots.seed, slots.z0, last))
             measured, slope, status = joined(
-                [evaluate(prior, question, *part, self.threshold, adjoint, rows) for part in parts]  # lines 5-13
+                [
+                    evaluate(prior.of(seed), question, *part, self.threshold, adjoint, rows)  # lines 5-13
+                    for seed, *part in zip(*parts, strict=True)
+                ]
             )
             state = {name: value.clone() for name, value in slots.state.items()}  # it may be a user's own, in place
             z0, state = self.optimizer.step(slots.z0.clone(), slope if rows else slope.clone(), state)  # line 13

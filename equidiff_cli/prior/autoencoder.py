@@ -25,6 +25,7 @@ RENAMES = (  # (VA-VAE, diffusers), applied in this order to names below `encode
     (r"(\.attentions\.\d+)\.([qkv])\.", r"\1.to_\2."),
     (r"(\.attentions\.\d+)\.proj_out\.", r"\1.to_out.0."),
 )
+OLDER = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # names in diffusers before 0.18
 
 
 class Autoencoder(AutoencoderKL):
@@ -66,11 +67,16 @@ def build(
     ).eval()
 
 
+def current(name):
+    """The name of a tensor of attention in diffusers today, of one of `OLDER`; other names stay."""
+    return re.sub(rf"(\.attentions\.\d+)\.({'|'.join(OLDER)})\.", lambda match: f"{match[1]}.{OLDER[match[2]]}.", name)
+
+
 def from_published(state, levels=None):
     """Tensors with the names of VA-VAE (those of LDM, Rombach et al. 2022) -> with the names of `build`.
 
-    The 1 x 1 kernels of attention become matrices. Nothing is dropped, so strict loading reports what does not belong;
-    a state that has the names of `build` already comes back unchanged.
+    The 1 x 1 kernels of attention become matrices, older names of diffusers those of today. Nothing is dropped, so
+    strict loading reports what does not belong; a state that has the names of `build` already comes back unchanged.
 
     Args:
         levels: how many there are, since the two count them from opposite ends in the decoder; None: as in `state`.
@@ -84,6 +90,7 @@ def from_published(state, levels=None):
             name = re.sub(r"\.up\.(\d+)\.", lambda match: f".up_blocks.{levels - 1 - int(match[1])}.", name)
             for published, ours in RENAMES:
                 name = re.sub(published, ours, name)
+            name = current(name)
             if ".attentions." in name and tensor.ndim == 4:  # (O, I, 1, 1) -> (O, I)
                 tensor = tensor.squeeze((2, 3))
         renamed[name] = tensor

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from equidiff_cli.checks import one_of
 from equidiff_cli.pictures.medium import Pictures
+from equidiff_cli.prior.accepted import check_solver
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.patches import PatchAutoencoder
-from equidiff_cli.prior.prior import Prior, check_solver
+from equidiff_cli.prior.prior import Prior
 from equidiff_cli.shipped import WEIGHTS
 from equidiff_cli.weights.read import load, read, sha256
 
@@ -24,14 +25,17 @@ class Embedded:
     Args:
         image_size: side of the pictures in pixels; these weights make 32.
         solver, steps, shift: see `Prior`.
+        label: see `PriorSource`.
     """
 
-    medium = Pictures()
+    medium, classes, null_trained = Pictures(), "cifar10", "yes"
+    num_classes = EMBEDDED_NETWORK["num_classes"]
 
     image_size: int
     solver: str
     steps: int
     shift: float
+    label: int | str | None = None
 
     def __post_init__(self):
         one_of("prior.image_size", self.image_size, [32])

@@ -7,8 +7,11 @@ import torch
 from equidiff_cli.checks import number, one_of
 from equidiff_cli.pictures.medium import Pictures
 from equidiff_cli.prior import autoencoder as vae
+from equidiff_cli.prior.accepted import MEAN, check_jumps, check_solver
+from equidiff_cli.prior.backwards import Backwards
 from equidiff_cli.prior.lightningdit import Architecture, LightningDiT
-from equidiff_cli.prior.prior import Prior, check_solver
+from equidiff_cli.prior.paths import Flow, Renoising
+from equidiff_cli.prior.prior import Prior
 from equidiff_cli.weights.copies import load_converted
 from equidiff_cli.weights.hub import Source, find
 from equidiff_cli.weights.read import read, sha256
@@ -29,6 +32,9 @@ class Published:
         autoencoder: options of `autoencoder.build`.
         latent_multiplier: latents are (z - mean) / std times this.
         solver, steps, shift: see `Prior`.
+        jumps: None for a flow; else at which times it jumps, `gaps` of `paths.Renoising`.
+        noise_at: the time at which the network's latents are noise, 0 or 1.
+        label, classes, null_trained: see `PriorSource`.
     """
 
     medium = Pictures()
@@ -45,36 +51,44 @@ class Published:
     solver: str
     steps: int
     shift: float
+    jumps: str | list | None = None
+    noise_at: int = 0
+    label: int | str | None = None
+    classes: str | list | None = None
+    null_trained: str = "not known"
 
     def __post_init__(self):
         check_solver(self.solver, self.steps, self.shift)
+        if self.jumps == MEAN:
+            raise ValueError(f"prior.jumps={MEAN}: this network knows no length of a jump; use null, uniform or [a,b]")
+        check_jumps(self.jumps, solver=self.solver, shift=self.shift)
+        one_of("prior.noise_at", self.noise_at, [0] if self.jumps else [0, 1])
         number("prior.latent_multiplier", self.latent_multiplier, above=0)
         latents = Architecture(**self.architecture)
         check_autoencoder(**self.autoencoder, in_channels=latents.in_channels)
         size = latents.input_size * 2 ** (len(self.autoencoder["block_out_channels"]) - 1)
         one_of("prior.image_size", self.image_size, [size])
 
+    @property
+    def num_classes(self):
+        """How many classes it knows."""
+        return Architecture(**self.architecture).num_classes
+
     def sources(self):
         """Where its files are taken from, two or three in the order of `PARTS`."""
         parts = PARTS[:2] if self.stats == "none" else PARTS
-        return [self._source(part, getattr(self, part), (self.hub or {}).get(part)) for part in parts]
-
-    def _source(self, part, path, published):
-        owner, repo, file = (published or "//").split("/", 2)
-        where = (f"{owner}/{repo}", (file,)) if file else (None, ())
-        return Source(f"prior.{part}", path, *where, f"prior={self.name}")
+        return [source(self.name, part, getattr(self, part), (self.hub or {}).get(part)) for part in parts]
 
     def build(self, device, autocast):
         network_file, decoder_file, *stats_file = files = find(self.sources())
         mean, std = statistics(*stats_file, channels=Architecture(**self.architecture).in_channels)
-        network, network_hash = load_converted(lambda: LightningDiT(**self.architecture), network_file, "prior.network")
-        decoder, decoder_hash = load_converted(
-            lambda: vae.build(**self.autoencoder, sample_size=self.image_size),
-            decoder_file,
-            "prior.decoder",
-            rename=vae.from_published,
-            ignore=vae.TRAINING_ONLY,
+        network, network_hash = load_converted(
+            lambda: LightningDiT(**self.architecture), network_file, "prior.network", averaged=True
         )
+        decoder, decoder_hash = decoder_of(decoder_file, **self.autoencoder, sample_size=self.image_size)
+        if self.noise_at:
+            network = Backwards(network)
+        jumps = self.jumps is not None
         hashes = (network_hash, decoder_hash, *map(sha256, stats_file))
         return Prior(
             network.to(device),
@@ -83,11 +97,24 @@ class Published:
             (std / self.latent_multiplier).to(device),
             name=self.name,
             weights={f"{part}/{file.name}": digest for part, file, digest in zip(PARTS, files, hashes, strict=False)},
-            solver=self.solver,
-            steps=self.steps,
-            shift=self.shift,
+            path=Renoising(self.steps, self.jumps) if jumps else Flow(self.solver, self.steps, self.shift),
             autocast=autocast,
         )
+
+
+def source(name, part, path, published):
+    """`Source` of a part of the prior `name`: a local `path`, or what is `published` as "owner/name/file"."""
+    owner, repo, file = (published or "//").split("/", 2)
+    where = (f"{owner}/{repo}", (file,)) if file else (None, ())
+    return Source(f"prior.{part}", path, *where, f"prior={name}")
+
+
+def decoder_of(file, **options):
+    """The autoencoder in a file with the names of VA-VAE or of diffusers, and the file's SHA-256; the options are those
+    of `autoencoder.build`."""
+    return load_converted(
+        lambda: vae.build(**options), file, "prior.decoder", rename=vae.from_published, ignore=vae.TRAINING_ONLY
+    )
 
 
 def statistics(file=None, *, channels):

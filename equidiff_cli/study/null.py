@@ -21,6 +21,11 @@ class Null:
     z: torch.Tensor
 
 
+def null_seeds(samples):
+    """The seeds of so many unguided samples, those of `Prior.unguided`."""
+    return [sample_seed(NULL_STREAM, i) for i in range(samples)]
+
+
 def unguided(prior, facts, samples, batch):
     """`Null` of the fixed starting noises that `Prior.unguided` uses; from the cache if they are there.
 
@@ -28,10 +33,13 @@ def unguided(prior, facts, samples, batch):
         facts: what the prior's pictures depend on, as JSON takes it.
     """
 
+    seeds = null_seeds(samples)
+
     @torch.no_grad()
     def draw():
-        z_start = torch.stack([prior.noise(sample_seed(NULL_STREAM, i)) for i in range(samples)])
-        z = torch.cat([prior.flow(part.to(prior.device)) for part in z_start.split(batch)])
+        z_start = torch.stack([prior.noise(seed) for seed in seeds])
+        parts = ((prior.of(seeds[i : i + batch]), z_start[i : i + batch]) for i in range(0, samples, batch))
+        z = torch.cat([bound.flow(part.to(prior.device)) for bound, part in parts])
         pictures = torch.cat([(prior.decode(part) * 255).round().byte() for part in z.split(batch)])
         return {"pictures": pictures.cpu(), "z_start": z_start, "z": z.cpu()}
 
@@ -39,17 +47,20 @@ def unguided(prior, facts, samples, batch):
     return Null(kept["pictures"].to(prior.device).float() / 255, kept["z_start"], kept["z"])
 
 
-def log_likelihoods(prior, z, probes, steps, seed, batch):
+def log_likelihoods(prior, z, probes, steps, seed, batch, seeds=None):
     """Estimates (P, N) of log p(z) in nats, one a probe, and the noise (N, C, H, W) that the exact flow gives for z.
 
-    The flow of the prior's null class in the precision of the run, solved backwards by Heun's method on `steps` steps,
-    whatever solver made the samples.
+    The flow of each sample's class, or of none, as it was drawn, in the precision of the run, solved backwards by
+    Heun's method on `steps` steps, whatever solver made the samples.
+
+    Args:
+        seeds: of the samples, N of them, by which the prior knows the class of each where that differs.
     """
-    times = time_grid(steps, TOWARDS_DATA)
-    velocity = prior.velocity_on(times)
+    times, device = time_grid(steps, TOWARDS_DATA), prior.device
     every = signs(probes, z.shape, seed)
-    parts = [
-        log_likelihood(velocity, z[i : i + batch].to(prior.device), times, every[:, i : i + batch].to(prior.device))
-        for i in range(0, len(z), batch)
-    ]
+    parts = []
+    for i in range(0, len(z), batch):
+        rows = slice(i, i + batch)
+        velocity = prior.of(seeds[rows] if seeds else ()).velocity_on(times)
+        parts.append(log_likelihood(velocity, z[rows].to(device), times, every[:, rows].to(device)))
     return torch.cat([part[0].cpu() for part in parts], dim=1), torch.cat([part[1].cpu() for part in parts])

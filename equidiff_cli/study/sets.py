@@ -69,6 +69,7 @@ class Set:
         recorded: values (N, K) of the objective before the pictures were rounded to 8 bits, where they are known.
         failures: how many samples were drawn besides that were not finite, and so are no pictures.
         evaluations: of the velocity network, for all that was drawn.
+        seeds: by which each was drawn, a list; None where it was not.
         whole, rows: the set that this one is a part of, and which part.
     """
 
@@ -78,6 +79,7 @@ class Set:
     recorded: torch.Tensor | None = None
     failures: int = 0
     evaluations: int = 0
+    seeds: list | None = None
     whole: Set | None = None
     rows: slice | None = None
     kept: dict = field(default_factory=dict, repr=False)
@@ -94,7 +96,8 @@ class Set:
         rows = slice(start, stop)
         latents = self.latents and {name: tensor[rows] for name, tensor in self.latents.items()}
         recorded = None if self.recorded is None else self.recorded[rows]
-        return Set(self.case, self.pictures[rows], latents, recorded, whole=self, rows=rows)
+        seeds = self.seeds and self.seeds[rows]
+        return Set(self.case, self.pictures[rows], latents, recorded, seeds=seeds, whole=self, rows=rows)
 
     @property
     @each

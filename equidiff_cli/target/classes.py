@@ -88,9 +88,10 @@ def index_of(key, label, classes, network):
         which = "; ".join(f"{i} ({classes[i]})" for i in named)
         raise ValueError(f"{key}={label}: the name is ambiguous, use the index of one of {which}")
     if all(name == str(i) for i, name in enumerate(classes)):
+        owner = "prior" if key.startswith("prior.") else "target"
         raise ValueError(
             f"{key}={label}: the classes of {network} have no names; use an index from 0 to {len(classes) - 1}, or"
-            " target.classes=FILE where the target takes it"
+            f" {owner}.classes=FILE where the {owner} takes it"
         )
     names = [name for group in classes for name in group.split(", ")]
     near = [name for name in names if plain(text) in plain(name)][:6]

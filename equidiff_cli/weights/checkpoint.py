@@ -12,6 +12,7 @@ AVERAGED = {"ema", "emas", "swa", "avg", "average", "averaged", "shadow", "polya
 RAW = {"state", "dict", "model", "net", "network", "module", "weights", "params", "parameters"}  # weights of any kind
 FIRST = ("", "state_dict", "model")  # of several fields of raw weights these are taken, in this order, then the others
 WRAPPERS = ("module.", "_orig_mod.")  # before every name: of DistributedDataParallel and AveragedModel, torch.compile
+POST_HOC = re.compile(r"ema_models\.(\d+)\.ema_model\.(.+)")  # names of a PostHocEMA, which keeps several averages
 PREFIXES = (*WRAPPERS, "model.")  # and of Lightning, or the network's own
 
 
@@ -19,7 +20,8 @@ def weights(content):
     """(tensors by name, the field they were in, other fields of weights) of what a file holds.
 
     A field is a dotted path such as "model_ema.module", and "" where the content itself is the weights. Averaged ones
-    are taken before raw ones. Without any such field the content is given as it is, whatever it holds.
+    are taken before raw ones; of a PostHocEMA, which follows several averages, the last, as FACM does. Without any such
+    field the content is given as it is, whatever it holds.
 
     Raises `ValueError` ("holds ...") for more than one average.
     """
@@ -35,7 +37,7 @@ def weights(content):
 
 def is_averaged(field):
     """Whether the name of a field, or of a part of a network, says that it holds averaged weights."""
-    return any(words(part) & AVERAGED and words(part) <= AVERAGED | RAW for part in field.split("."))
+    return any(words(part) & AVERAGED and words(part) <= AVERAGED | RAW | {"models"} for part in field.split("."))
 
 
 def words(name):
@@ -61,12 +63,23 @@ def _fields(content, above=""):
         return
     inner = any(isinstance(value, (Mapping, list, tuple)) for value in content.values())
     if not inner and any(isinstance(value, torch.Tensor) for value in content.values()):
-        yield above, content
+        yield _post_hoc(above, content)
         return
     for name, value in content.items():
         listed = is_averaged(above) and str(name).isdecimal()
         if listed or (words(name) and words(name) <= AVERAGED | RAW):
             yield from _fields(value, f"{above}.{name}" if above else str(name))
+
+
+def _post_hoc(field, content):
+    """(field, tensors) of the last average of a PostHocEMA (Karras et al. 2024, arXiv:2312.02696), which also counts
+    its steps; else as they are."""
+    found = [(name, match) for name in content if (match := POST_HOC.fullmatch(str(name)))]
+    if not found:
+        return field, content
+    last = max(int(match[1]) for _, match in found)
+    chosen = {match[2]: content[name] for name, match in found if int(match[1]) == last}
+    return f"{field}.ema_models.{last}" if field else f"ema_models.{last}", chosen
 
 
 def _rank(field):

@@ -133,7 +133,7 @@ def loop_over_naive(bench):
         optimizer.zero_grad()
         z = z0
         for i, dt in enumerate(prior.times.diff().tolist()):
-            z = checkpoint(prior.step, prior.velocity, z, i, dt, use_reentrant=False)
+            z = checkpoint(prior.path.step, prior.velocity, z, i, dt, use_reentrant=False)
             with torch.no_grad():
                 prior.decode(z).cpu()
         x = prior.decode(z)

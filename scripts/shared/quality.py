@@ -34,7 +34,7 @@ def _chunk(prior, start):
         noise = torch.stack([prior.noise(sample_seed(NULL_STREAM, i)) for i in range(start, start + CHUNK)])
         return {"pictures": (prior.sample(noise, 50).cpu() * 255).round().byte()}
 
-    facts = {"weights": prior.weights, "solver": prior.step.__name__, "times": prior.times.tolist()}
+    facts = {"weights": prior.weights, "solver": prior.path.step.__name__, "times": prior.times.tolist()}
     return cached("pictures", facts | {"samples": [start, start + CHUNK]}, draw)["pictures"]
 
 

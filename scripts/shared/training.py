@@ -2,21 +2,24 @@
 
 import argparse
 import copy
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.progress import Progress
 from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from equidiff_cli.files import whole
 
 
-def arguments(description, checkpoint):
+def arguments(description, checkpoint, data="folder with CIFAR-10 (see scripts/shared/cifar10.py)"):
     """A parser with the options all training scripts have in common."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="folder with CIFAR-10 (see scripts/shared/cifar10.py)")
+    parser.add_argument("--data", required=True, help=data)
     parser.add_argument("--checkpoint", default=checkpoint, help="state to resume from and save to [%(default)s]")
     parser.add_argument("--out", help="write the finished weights here, half precision safetensors")
     parser.add_argument("--seed", type=int, default=0)
@@ -109,6 +112,15 @@ class Checkpoint:
         for step in range(self.load(), stop, stride):
             yield step
             self.save(step + stride, force=step + stride >= stop)
+
+
+def shown(steps, stop, what):
+    """The same steps of `stop` in all, with a bar on standard error where that is a terminal."""
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=stop)
+        for step in steps:
+            yield step
+            bar.update(task, completed=step + 1)
 
 
 class Recent:

@@ -9,6 +9,10 @@ clean picture (Yu et al. 2025, arXiv:2410.06940). Matrices are trained with Muon
 learning rate is constant until the last `--decay` steps and then falls to zero, so a training can be prolonged from a
 checkpoint taken before. With `--init` it goes on from finished weights. The starting noise of a picture carries
 features of it (`coupling.py`).
+
+    python -m scripts.train.prior --data FOLDER --size 64 --out mine
+
+trains an autoencoder and a prior by the same recipe on the pictures of a folder, for `prior=local`: see `folder.py`.
 """
 
 import hashlib
@@ -35,8 +39,10 @@ from scripts.shared.training import (
     autocast,
     export,
     prepare,
+    shown,
     statistics,
 )
+from scripts.train import folder
 from scripts.train.coupling import blocks, carriers, coupled, gaussianized
 from scripts.train.muon import Muon
 
@@ -45,23 +51,31 @@ CHUNK = 500  # pictures encoded at once
 
 @torch.no_grad()
 def encode(images, path, device):
-    """What training needs to know of (N, 3, 32, 32) uint8 pictures and, after them, of their mirror images.
+    """`describe` with the autoencoder of patches in the file `path`."""
+    model = PatchAutoencoder(**EMBEDDED_AUTOENCODER)
+    model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    return describe(images, model.to(device).encode, device)
+
+
+@torch.no_grad()
+def describe(images, code, device):
+    """What training needs to know of (N, 3, H, W) uint8 pictures and, after them, of their mirror images.
+
+    Args:
+        code: pictures (N, 3, H, W) in [-1, 1] -> latents.
 
     Returns:
-        latents: of the autoencoder, (2N, C, 8, 8), normalised by
+        latents: of the autoencoder, (2N, C, h, w), normalised by
         mean, std: (1, C, 1, 1).
         seen: features of `smallresnet` after its third stage, (2N, 16, 256) float16, on a grid of 4 x 4.
         channels, facts: what noise is to tell of them and where, see `coupled`.
     """
-    model = PatchAutoencoder(**EMBEDDED_AUTOENCODER)
-    model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    model.to(device)
     classifier = small.embedded("smallresnet")
     classifier.model.to(device)
     latents, seen = [], []
     for view in (images, images.flip(-1)):
         for part in view.to(device).split(CHUNK):
-            latents.append(model.encode(part / 127.5 - 1).cpu())
+            latents.append(code(part / 127.5 - 1).cpu())
             seen.append(classifier.activations(part / 255, "layer3").flatten(2).mT.half().cpu())
     latents, seen = torch.cat(latents), torch.cat(seen)
     mean, std = statistics(latents)
@@ -174,7 +188,7 @@ def train(network, data, labels, args, device):
     generator = torch.Generator(device).manual_seed(args.seed)
     checkpoint = Checkpoint(args.checkpoint, generator, model=model, average=average, **chosen)
     shares, recent = torch.tensor([1.0, 1.0, args.align], device=device), Recent()
-    for step in checkpoint.steps(args.steps):
+    for step in shown(checkpoint.steps(args.steps), args.steps, "prior"):
         part = torch.randint(0, len(latents), (args.batch,), generator=generator, device=device)
         z = latents[part]
         noise, t, y = draw(z, labels[part], channels, facts[part], args.dropout, network.num_classes, generator)
@@ -197,8 +211,13 @@ def train(network, data, labels, args, device):
 
 def parser():
     """The command line."""
-    parser = arguments(__doc__, "checkpoints/prior.pt")
-    parser.add_argument("--autoencoder", required=True, help="weights of the trained autoencoder")
+    data = "folder with CIFAR-10 (see scripts/shared/cifar10.py); with --size, any folder of pictures"
+    parser = arguments(__doc__, "checkpoints/prior.pt", data)
+    parser.add_argument("--autoencoder", help="weights of the trained autoencoder; with --size, one is trained")
+    parser.add_argument("--size", type=int, choices=folder.SIZES, help="side of the pictures of a folder in pixels")
+    parser.add_argument("--autoencoder-steps", type=int, default=20000, help="of its training, with --size")
+    parser.add_argument("--width", type=int, default=384, help="of the network, with --size")
+    parser.add_argument("--depth", type=int, default=8, help="blocks of the network, with --size")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--decay", type=int, default=1500, help="steps over which the learning rate falls to zero")
     parser.add_argument("--batch", type=int, default=128)
@@ -212,7 +231,14 @@ def parser():
 
 def main():
     args = parser().parse_args()
+    if args.size and not args.out:
+        raise SystemExit("--out: has no default with --size; give a folder to write the files to")
+    if not (args.size or args.autoencoder):
+        raise SystemExit("--autoencoder: has no default; give the weights of the autoencoder, or --size for a folder")
     device = prepare(args)
+    if args.size:
+        folder.run(args, device, train, initialize, describe)
+        return
     images, labels = cifar10.load(args.data, "train")
     former = read(args.init, "--init") if args.init else None  # before encoding, which takes minutes
     data = encoded(images, args.autoencoder, device)

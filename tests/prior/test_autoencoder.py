@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import layout
 
 from equidiff_cli.prior import autoencoder
 from equidiff_cli.weights import read as weights
@@ -190,3 +191,10 @@ def test_attention_kernels_must_be_1x1():
     name = "decoder.mid.attn_1.q.weight"
     with pytest.raises(ValueError, match=r"wrong: decoder.mid_block.attentions.0.to_q.weight is \(64, 64, 3, 3\)"):
         load(state | {name: state[name].expand(64, 64, 3, 3)}, options)
+
+
+def test_older_names_of_diffusers_are_those_of_today():
+    options = layout.SMALL["autoencoder"]
+    older = layout.diffusers_vae(**options)
+    assert any(".query." in name for name in older) and any(".proj_attn." in name for name in older)
+    assert autoencoder.from_published(older).keys() == autoencoder.build(**options).state_dict().keys()

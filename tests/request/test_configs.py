@@ -22,6 +22,8 @@ EXTRA = {  # what an option needs besides, to be built here
     ("objective", "function"): ["objective._target_=tests_objective.mean_colour"],
     ("target", "timm"): ["target.name=resnet10t"],
     ("target", "function"): ["target._target_=tests_objective.Linear"],
+    ("prior", "diffusers"): ["prior.name=owner/name"],
+    ("prior", "sit_xl"): ["prior.network=network.pt"],
     ("prior", "local"): ["prior.network=network.pt", "prior.decoder=decoder.pt", "prior.stats=stats.pt"],
 }
 
@@ -58,8 +60,11 @@ def test_every_option_composes_and_its_part_is_built(target, group, option, monk
     elif group == "prior":
         light = light_prior(config)
         assert light.medium.channels == (2 if points else 3) and light.steps == config.prior.steps
-        if light.sources():  # files: see test_published.py
-            assert [source.key for source in light.sources()] == ["prior.network", "prior.decoder", "prior.stats"]
+        if option == "diffusers":  # needs the files of a pipeline: see test_diffusion.py
+            assert light.name == "owner/name"
+        elif light.sources():  # files: see test_published.py
+            keys = ["prior.network", "prior.decoder", "prior.stats"]
+            assert [source.key for source in light.sources()] == keys[: len(light.sources())]
             assert all(source.repo or source.path for source in light.sources())
         else:
             prior = light.build(device=torch.device("cpu"), autocast=torch.float32)

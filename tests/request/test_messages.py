@@ -37,9 +37,10 @@ WRONG = {
     "optimizer.lr.x=3": "optimizer.lr.x: no such key; optimizer.lr has none",
     "target.weights=my.pth": "target.weights: the chosen option of target has no such key, only"
     " target=efficientnet_lite0, target=timm",
-    "prior.network=a.pt": "prior.network: the chosen option of prior has no such key, only prior=lightningdit_xl,"
-    " prior=local",
-    "prior.architecture.depth=3": "prior.architecture: the chosen option of prior has no such key, only prior=local",
+    "prior.network=a.pt": "prior.network: the chosen option of prior has no such key, only prior=imf,"
+    " prior=lightningdit_xl, prior=local, prior=sit_xl",
+    "prior.architecture.depth=3": "prior.architecture: the chosen option of prior has no such key, only"
+    " prior=facm, prior=local, prior=sit_xl",
     "+samples=3": "+samples: there is such a key; give samples=... without +",
     "prior/choice=embedded": "prior/choice: no such group; use one of " + GROUPS,
     "samples=2,4": "samples=2,4: several values; -m sweeps over them, samples=[2,4] gives a list, 'samples=\"2,4\"' one"

@@ -31,9 +31,12 @@ def recorder(tmp_path):
     run.open({})
     question = Invariance(brightness, SquaredL2(), lowpass, torch.full((1, 3, 4, 4), GREY))
     question.scale = 2.0
-    prior, seeds = SimpleNamespace(device=torch.device("cpu")), [(i, i) for i in range(9)]
+    prior = SimpleNamespace(device=torch.device("cpu"), labels=lambda seeds: [None for _ in seeds])
+    seeds, label = [(i, i) for i in range(9)], SimpleNamespace(of=lambda index: None)
     target = SimpleNamespace(classes=())  # sees no class
-    parts = SimpleNamespace(question=question, prior=prior, target=target, seeds=seeds, threshold=2.5, method=None)
+    parts = SimpleNamespace(
+        question=question, prior=prior, target=target, seeds=seeds, label=label, threshold=2.5, method=None
+    )
     state = SimpleNamespace(memory=SimpleNamespace(attempt=lambda step: step()))
     yield Recorder(run, parts, state)
     run.lock.close()

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from equidiff_cli.weights import copies
 from equidiff_cli.weights.read import load, read
 
 
@@ -173,3 +174,27 @@ def test_the_command_that_takes_tensors_out_does(tmp_path, monkeypatch):
         exec(code, {})
         wanted = content["ema"] if isinstance(content, dict) else content
         assert torch.equal(read("tensors.pth", "k")["weight"], wanted.weight)
+
+
+def test_of_several_averages_of_post_hoc_ema_the_last_is_taken(tmp_path, caplog):
+    """As FACM does; what is no average in it counts steps."""
+    caplog.set_level(logging.INFO)
+    kept = named(RAW, "ema_models.0.ema_model.") | named(GOOD, "ema_models.1.ema_model.")
+    kept |= {f"ema_models.{i}.{name}": torch.tensor(1) for i in range(2) for name in ("initted", "step")}
+    for content in ({"model": named(RAW), "emas": kept, "args": argparse.Namespace(lr=1)}, {"emas": kept}):
+        torch.save(content, tmp_path / "file.pt")
+        assert load(Net, read(tmp_path / "file.pt", "k"), "k", "file.pt").body.bias.item() == GOOD
+    assert "takes the averaged weights, emas.ema_models.1, not model" in caplog.text
+
+
+def test_raw_weights_in_place_of_averaged_ones_are_said_at_every_start(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(copies.constants, "HF_HOME", str(tmp_path / "cache"))
+    torch.save({"model": named(GOOD), "epoch": 1}, tmp_path / "file.pt")
+    for _ in range(2):  # the second from the copy
+        caplog.clear()
+        copies.load_converted(Net, tmp_path / "file.pt", "k", averaged=True)
+        assert "holds no averaged weights, takes the raw ones, model; " in caplog.messages[-1]
+    torch.save({"model": named(RAW), "ema": named(GOOD)}, tmp_path / "file.pt")
+    caplog.clear()
+    assert copies.load_converted(Net, tmp_path / "file.pt", "k", averaged=True)[0].body.bias.item() == GOOD
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
