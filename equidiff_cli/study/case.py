@@ -22,7 +22,8 @@ RELATIVE = 1e-4  # of its value, besides
 
 @dataclass
 class Case:
-    """One run with its models. Its sets are `query`, `samples`, `unguided` and `real`, the last one None without any.
+    """One run with its models. Its sets are `query`, `samples`, `unguided`, `real`, and `chains`, the states that
+    Markov chains kept; the last two are None without any.
 
     Args:
         prior, target: of the run.
@@ -55,6 +56,7 @@ class Case:
         drawn = len(null.pictures) * self.prior.evaluations
         self.unguided = Set(case, null.pictures, {"z_start": null.z_start, "z": null.z}, evaluations=drawn)
         self.real = None if real is None else Set(case, real)
+        self.chains = None if run.kept is None else Set(case, run.kept.pictures.to(device))
         self.target_values, self.spread = self.query.values[0], spread(self.unguided.values)
         if not 0 < self.spread < float("inf"):
             raise ValueError(

@@ -25,12 +25,15 @@ PRIOR = dict(image_size=1, solver="euler", steps=40, shift=1.0)  # as in configs
 FRESH = 20_000  # points to measure the networks on
 
 
-def read(directory):
-    """The query (2,) and the samples (N, 2) of a run, tensors, and its summary."""
+def read(directory, chains=False):
+    """The query (2,) and the samples (N, 2) of a run, tensors, and its summary; with `chains` all states of these."""
     medium, run = Points(), reader.read(directory)
     if run.summary.get("medium") != "points" or run.summary["objective"] != "margin of inside over outside":
         raise SystemExit(f"{directory}: not a finished run of experiment=circles with its own objective")
-    samples = torch.stack([medium.read(run.file(record)) for record in run.records])
+    records = [record for chain in run.chains.values() for record in chain] if chains else run.records
+    if not records:
+        raise SystemExit(f"{directory}: kept no states of chains")
+    samples = torch.stack([medium.read(run.file(record)) for record in records])
     return to_plane(medium.read(run.query_file)[None])[0], to_plane(samples), run.summary
 
 
@@ -48,7 +51,7 @@ def row(objective, query, samples, summary):
     return {
         "query": f"{summary['query']} ({query[0]:.2f}, {query[1]:.2f})",
         "log-odds": f"{level:+.2f}",
-        "converged": f"{summary['counts']['converged']} of {len(samples)}",
+        "converged": f"{summary['counts']['converged']} of {sum(summary['counts'].values())}",
         "distance (median, 95 %, most)": ", ".join(f"{np.quantile(distance, q):.5f}" for q in (0.5, 0.95, 1)),
         "Kuiper (oracle 5, 50, 95 %)": f"{kuiper[0]:.2f} ({', '.join(f'{k:.2f}' for k in kuiper[1:])})",
         "oracle as uneven": f"{coverage['p']:.0%}",
@@ -83,6 +86,7 @@ def parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", help="run directories")
     parser.add_argument("--figure", help="draw all of them side by side into this file")
+    parser.add_argument("--chains", action="store_true", help="of chains, all states that they kept")
     return parser
 
 
@@ -90,7 +94,7 @@ def main():
     args = parser().parse_args()
     if not args.runs:
         return models()
-    runs = [read(directory) for directory in args.runs]
+    runs = [read(directory, args.chains) for directory in args.runs]
     objective = Margin(CirclesTarget().build(), None, "inside", "outside")
     rows = [row(objective, *run) for run in runs]
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
