@@ -2,6 +2,7 @@
 
 import math
 
+import mici
 import numpy as np
 import pytest
 import torch
@@ -199,7 +200,6 @@ def test_what_cannot_be_solved_is_given_up():
 
 def test_moments_on_a_torus_are_those_of_mici():
     """The same law by another program: mici's constrained leapfrog on a torus in three dimensions."""
-    mici = pytest.importorskip("mici")
 
     def torus(z):
         return (z[:, :2].square().sum(1, keepdim=True).sqrt() - 1.5).square() + (z[:, 2:] - 0.5).square() - 0.25
