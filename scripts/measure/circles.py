@@ -67,7 +67,7 @@ def row(objective, query, samples, summary, noise=None):
     return {
         "query": f"{summary['query']} ({query[0]:.2f}, {query[1]:.2f})",
         "log-odds": f"{level:+.2f}",
-        "converged": f"{summary['counts']['converged']} of {sum(summary['counts'].values())}",
+        "converged": f"{summary['counts']['converged']} of {len(samples)}",
         "distance (median, 95 %, most)": ", ".join(f"{np.quantile(distance, q):.5f}" for q in (0.5, 0.95, 1)),
         "Kuiper (oracle 5, 50, 95 %)": f"{kuiper[0]:.2f} ({', '.join(f'{k:.2f}' for k in kuiper[1:])})",
         "oracle as uneven": f"{coverage['p']:.0%}",

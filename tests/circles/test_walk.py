@@ -1,4 +1,4 @@
-"""method=walk on the circles: the noise of the samples has the law of white noise on the set, which quadrature gives."""
+"""method=walk on the circles: the noise of the samples has the law of white noise on the set, by quadrature."""
 
 import json
 
