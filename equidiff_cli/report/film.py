@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from equidiff_cli import __version__
@@ -124,7 +123,9 @@ class Page:
 
     @cached_property
     def font(self):
-        """That of matplotlib, which has every sign that numbers need."""
+        """That of matplotlib, which has every sign that numbers need; imported for a film alone."""
+        from matplotlib import get_data_path
+
         return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 13)
 
     def draw(self):

@@ -45,7 +45,7 @@ WRONG = {  # the words, and what is said
     "run method=walk method.rotations=0.5": "method.rotations=0.5: must be a whole number at least 1",
     "run method=walk method.keep=0": "method.keep=0: must be a whole number at least 1",
     "run method=walk method.forget=-1": "method.forget=-1: must be a whole number at least 0",
-    "run method.every=2": "method.every: no such key; this method takes none",
+    "run method.every=2": "method.every: the chosen option of method has no such key, only method=walk",
     "run target=nope": "target=nope: use one of circles",
     "run -m query=glob(*)": "query=glob(*): glob chooses among the options of a group, and query is none",
     "run hydra.job.chdir=true": "hydra.job.chdir=true: ",
