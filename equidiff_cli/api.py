@@ -9,14 +9,14 @@ See docs/python.md.
 """
 
 from equidiff_cli.engine.start import start
-from equidiff_cli.methods.events import Finished, Step
+from equidiff_cli.methods.events import Finished, Kept, Step
 from equidiff_cli.request import build as request
 from equidiff_cli.request.auto import settle
 from equidiff_cli.request.schema import composed
 from equidiff_cli.runs import names
 from equidiff_cli.runs.reader import error, read, typicality
 
-__all__ = ["Finished", "Step", "build", "draw", "error", "open_run", "open_runs", "typicality"]
+__all__ = ["Finished", "Kept", "Step", "build", "draw", "error", "open_run", "open_runs", "typicality"]
 
 
 def build(*words, target=None, objective=None):

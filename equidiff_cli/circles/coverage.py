@@ -16,14 +16,15 @@ NEAR = 0.25  # the oracle's points have the level within this, in units of the f
 
 
 class Mass:
-    """The data's mass along a curve (list of lines), from 0 at its beginning to 1 at its end."""
+    """The mass of points with a density, that of the data, along a curve (list of lines): from 0 at its beginning to 1
+    at its end."""
 
-    def __init__(self, field, lines):
+    def __init__(self, field, lines, density=rings.density):
         self.lines = lines
         pieces = segments(lines)
         middle, length = pieces.mean(axis=1), np.linalg.norm(pieces[:, 1] - pieces[:, 0], axis=1)
         gradient = np.linalg.norm(slope(field, middle)[1], axis=1)
-        masses = rings.density(middle) / gradient * length
+        masses = density(middle) / gradient * length
         self.bounds = np.concatenate([[0.0], masses.cumsum() / masses.sum()])  # (S + 1,)
 
     def __call__(self, points):

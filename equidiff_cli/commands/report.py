@@ -12,11 +12,14 @@ from equidiff_cli.runs.names import REPORT, SWEEP, find
 from equidiff_cli.runs.reader import read
 
 log = logging.getLogger(__name__)
-FORMATS = ("html", "png", "pdf")
+FORMATS = ("html", "png", "pdf", "gif", "webp")
+FILMS = ("gif", "webp")
 OURS = {  # what stands in every file that this command wrote
     "html": b'<meta name="generator" content="EquiDiff report ',
     "png": b"Software\0EquiDiff report ",
     "pdf": b"/Creator (EquiDiff report ",
+    "gif": b"EquiDiff report ",  # a comment
+    "webp": b"EquiDiff report ",  # in EXIF
 }
 
 
@@ -33,7 +36,9 @@ def prepare(config, directory, words):
     paths = find(words)
     file = place(config.output, kind, words, paths)
     runs = [read(path, name) for path, name in zip(paths, names(paths), strict=True)]
-    if kind != "html":
+    if kind in FILMS:
+        runs = [walked(run, kind) for run in one(runs, kind)]
+    elif kind != "html":
         runs = drawable(runs, kind)
     return lambda: work(runs, kind, file)
 
@@ -49,11 +54,31 @@ def drawable(runs, kind):
     return with_samples
 
 
+def one(runs, kind):
+    """The runs, if it is one; else `ValueError`."""
+    if len(runs) != 1:
+        raise ValueError(f"format={kind}: a film is of one run, {len(runs)} were given")
+    return runs
+
+
+def walked(run, kind):
+    """A run that kept states of chains, which are pictures; else `ValueError`."""
+    if not run.pictured:
+        raise ValueError(f"format={kind}: the samples of {run.path} are not pictures")
+    if not any(record["index"] in run.chains for record in run.records):
+        raise ValueError(f"format={kind}: {run.path} kept no states of a finished chain; draw it with method=walk")
+    return run
+
+
 def work(runs, kind, file):
     """Write the page or the figure, whole or not at all."""
     with whole(file) as beside:
         if kind == "html":
             beside.write_text(render(runs), encoding="utf-8", errors="backslashreplace")  # a name may be in no encoding
+        elif kind in FILMS:
+            from equidiff_cli.report.film import write
+
+            write(runs[0], beside, kind)
         else:
             from equidiff_cli.report.figure import draw, left_out
 
@@ -78,7 +103,7 @@ def place(output, kind, words, paths):
             folder = paths[0].parent
         else:
             folder = Path()
-        file = folder.resolve() / (REPORT if kind == "html" else f"figure.{kind}")
+        file = folder.resolve() / (REPORT if kind == "html" else f"{'walk' if kind in FILMS else 'figure'}.{kind}")
     else:
         file = Path(output).absolute()
         if file.suffix.lower() != f".{kind}":

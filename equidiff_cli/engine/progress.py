@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from equidiff_cli.methods.events import Finished
+from equidiff_cli.methods.events import Finished, Step
 
 EVERY_SECONDS = 10.0
 LONG = 60.0  # seconds; how long a run takes is said at its first step if it may take more
@@ -52,7 +52,7 @@ class Progress:
         """Take note of an event and show it."""
         if isinstance(event, Finished):
             self.finished(event.index, event.status, event.steps, event.best["loss"].item())
-        else:
+        elif isinstance(event, Step):
             self.stepped(event)
 
     def stepped(self, event):

@@ -81,7 +81,7 @@ class Slots:
         restarts[where], stale[where], mark[where] = restarts[where] + 1, 0, float("inf")
         self.z0, self.state, self.restarts, self.stale, self.mark = z0, state, restarts, stale, mark
 
-    def advance(self, measured, z0, state, going, loss=None):
+    def advance(self, measured, z0, state, going, loss=None, take=None):
         """Count one step, update the samples that go on and free the other slots.
 
         Args:
@@ -89,10 +89,11 @@ class Slots:
             z0, state: latents and optimiser's state after the step.
             going: which samples go on, (N,) on the CPU.
             loss: that of `measured` where it is on the CPU already, so that nothing waits for the device.
+            take: rows (N,) of `measured` that are kept whatever their loss; None: none.
 
         Returns (slot, best, seconds) of those that leave; tensors of `best` are on the CPU.
         """
-        best = self._better({name: value.detach() for name, value in measured.items()})
+        best = self._better({name: value.detach() for name, value in measured.items()}, take)
         seconds = self.seconds + (time.perf_counter() - self.clock)
         leaving = [
             (slot, {name: value[slot].cpu() for name, value in best.items()}, seconds[slot].item())
@@ -111,12 +112,13 @@ class Slots:
         self.index, self.seed, self.steps, self.stale, self.restarts, self.mark, self.seconds = rows
         return leaving
 
-    def _better(self, measured):
-        """For every sample, what was measured now or before, whichever has the lower loss."""
+    def _better(self, measured, always=None):
+        """For every sample, what was measured now or before, whichever has the lower loss; now for `always` (N,)."""
         if not self.best:
             return measured
         loss = self.best["loss"]
         take = (measured["loss"] < loss) | loss.isnan()  # never measured: a broken start still has a picture to show
+        take = take if always is None else take | always
         return {
             name: torch.where(take.view(-1, *[1] * (value.ndim - 1)), value, self.best[name])
             for name, value in measured.items()

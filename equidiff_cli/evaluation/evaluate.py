@@ -7,12 +7,13 @@ from equidiff_cli.evaluation.cost import cost
 from equidiff_cli.evaluation.diversity import diversity
 from equidiff_cli.evaluation.frequency import frequency
 from equidiff_cli.evaluation.invariance import invariance
+from equidiff_cli.evaluation.mixing import mixed, mixing
 from equidiff_cli.evaluation.realism import realism
 from equidiff_cli.evaluation.seen import seen
 from equidiff_cli.evaluation.typical import typical
 
 FORMAT = 1
-SECTIONS = (invariance, frequency, diversity, realism, typical, agreement, cost)
+SECTIONS = (invariance, frequency, diversity, realism, typical, agreement, cost, mixing)
 
 
 def evaluate(case):
@@ -40,4 +41,4 @@ def evaluate(case):
         "metrics": [metric for section in sections for metric in section.metrics],
         "curves": [curve for section in sections for curve in section.curves],
     }
-    return evaluation | {"findings": conclusions(evaluation, asked(run))}
+    return evaluation | {"findings": conclusions(evaluation, asked(run)) + mixed(case, evaluation["metrics"])}

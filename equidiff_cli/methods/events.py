@@ -1,9 +1,10 @@
-"""What every method yields: a `Step` for each step of the samples in work, a `Finished` for each sample that leaves.
+"""What every method yields: a `Step` for each step of the samples in work, a `Finished` for each sample that leaves; a
+method of Markov chains also a `Kept` for each state that it keeps.
 
-The samples that leave in a step come before its `Step`.
+States and samples that leave in a step come before its `Step`, in this order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 GOING, CONVERGED, BUDGET, NONFINITE = range(4)
 STATUS = ("going", "converged", "budget", "nonfinite")
@@ -35,6 +36,7 @@ class Finished:
         best: what was measured, tensors on the CPU without a batch dimension: `loss`, `loss_unfiltered`,
             `loss_filtered`, `objective`, `objective_filtered`, `z_start`, `z`, `picture`.
         restarts: how often the sample began again from other noise.
+        notes: what else its record says, plain numbers by name.
     """
 
     index: int
@@ -44,3 +46,19 @@ class Finished:
     seconds: float
     best: dict
     restarts: int = 0
+    notes: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A state of a sample's chain that is kept.
+
+    Args:
+        number, move: which of the kept states it is, from 0; after how many moves of the chain.
+        state: what was measured, as `best` of `Finished`.
+    """
+
+    index: int
+    number: int
+    move: int
+    state: dict

@@ -33,6 +33,13 @@ def _truth(key, value):
     return value
 
 
+def _share_or_none(key, value):
+    """A number in (0, 1), or None."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1):
+        raise ValueError(f"{key}={value}: must be null or a number above 0 and below 1")
+    return value
+
+
 def _word(*options):
     return lambda key, value: one_of(key, value, options)
 
@@ -58,6 +65,13 @@ ACCEPTED = {
     "filter.cutoff": _cutoffs,
     "filter.order": partial(number, minimum=1, whole=True),
     "method.pool": partial(number, minimum=1, whole=True),
+    "method.aim": _share_or_none,
+    "method.angle": partial(number, above=0, maximum=1.5),
+    "method.every": partial(number, minimum=1, whole=True),
+    "method.forget": partial(number, minimum=0, whole=True),
+    "method.iterations": partial(number, minimum=1, whole=True),
+    "method.keep": partial(number, minimum=1, whole=True),
+    "method.rotations": partial(number, minimum=1, whole=True),
     "method.tolerance": _positive,
     "objective.pool": _word("mean", "max", "none"),
     "objective.reduce": _word("mean", "max"),

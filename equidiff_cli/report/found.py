@@ -1,6 +1,6 @@
 """What comes first on the page: what was found, in the sentences of the evaluation, or what the records alone say."""
 
-QUESTIONS = ("held", "typical", "agreement", "differs", "next")  # in this order
+QUESTIONS = ("held", "typical", "agreement", "differs", "mixed", "next")  # in this order
 
 
 def findings(run):

@@ -74,6 +74,46 @@ for (const samples of document.querySelectorAll("[data-samples]")) {
   update();
 }
 
+// Films: one state of a chain at a time. They play when asked to; where motion is wanted, also when first seen.
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+for (const film of document.querySelectorAll("[data-film]")) {
+  const image = film.querySelector("img");
+  const button = film.querySelector("button");
+  const slider = film.querySelector("input");
+  const output = film.querySelector("output");
+  const count = Number(film.dataset.film);
+  const said = output.dataset.said.split("|");
+  const frame = film.querySelector(".film-window");
+  let timer = null;
+
+  function show() {
+    image.style.transform = `translateX(${(-100 * slider.value) / count}%)`;
+    output.textContent = said[slider.value];
+  }
+
+  function play(on) {
+    clearInterval(timer);
+    timer = on ? setInterval(() => { slider.value = (Number(slider.value) + 1) % count; show(); }, Math.max(50, 3000 / count)) : null;
+    button.textContent = on ? "Pause" : "Play";
+  }
+
+  film.classList.add("plays");
+  frame.scrollLeft = 0;
+  frame.removeAttribute("tabindex");
+  for (const part of [button, slider]) part.hidden = false;
+  button.addEventListener("click", () => play(timer === null));
+  slider.addEventListener("input", () => { play(false); show(); });
+  still.addEventListener("change", () => { if (still.matches) play(false); });
+  show();
+  if (!still.matches) {
+    const seen = new IntersectionObserver((entries) => {
+      if (entries.some((entry) => entry.isIntersecting)) { seen.disconnect(); play(true); }
+    });
+    seen.observe(film);
+  }
+}
+for (const text of document.querySelectorAll(".film-still")) text.hidden = true;
+
 // A link to a run opens its section; on paper, all of them are open.
 function openTarget() {
   const section = document.getElementById(location.hash.slice(1))?.closest("details");

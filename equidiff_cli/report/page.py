@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from equidiff_cli import __version__
 from equidiff_cli.report import comparisons, matrix, plots, words
+from equidiff_cli.report.film import strips
 from equidiff_cli.report.found import findings, query_seen, said
 from equidiff_cli.report.labels import asking, differing, labels
 from equidiff_cli.report.pictures import LARGE, drawing, embed
@@ -24,7 +25,7 @@ MOST_PICTURES = 256  # on one page, beside the queries; every run has at least t
 MOST_ROWS = 4000  # of tables of samples, all runs together
 MOST_BYTES = 4_500_000  # of all pictures together; as text they take a third more
 MOST_SECTIONS = 200  # runs with a section of their own; further ones stand in the table alone
-SECTIONS = ("invariance", "frequency", "diversity", "realism", "typical", "agreement", "cost")
+SECTIONS = ("invariance", "frequency", "diversity", "realism", "typical", "agreement", "cost", "mixing")
 SUMMARY = {  # keys of summary.json that are shown beside versions and weights
     "device": "device",
     "precision": "precision of the prior",
@@ -114,6 +115,7 @@ def section(run, i, most, most_rows, budget):
         "cards": cards,
         "pairs": any(card.unguided for card in cards),
         "seen": any(card.seen for card in cards),
+        "films": strips(run),
         "given": words.given(run),
         "pixels": next((card.picture for card in cards if card.picture), None),
         "left_out": len(rows) - len(cards) if cards else 0,

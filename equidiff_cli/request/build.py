@@ -99,6 +99,10 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     picture = medium.query(config.query, prior_source.image_size)
     method, loss = method_of(config, given), [part(config, "distance"), views_of(config)]
     target_source = part(config, "target") if target is None else target
+    if getattr(method, "exact", False) and config.gradient_steps != "all":
+        raise ValueError(
+            f"gradient_steps={config.gradient_steps}: this method needs exact gradients; use gradient_steps=all"
+        )
     bring(target_source, prior_source, say=log.info)
     query = picture[None].to(device)
     target = ready(target_source, query)
@@ -108,6 +112,8 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             f"question._target_={config.question._target_}: has no residuals, which optimizer._target_="
             f"{config.optimizer._target_} solves for; use another optimizer, or see docs/how-to-extend.md"
         )
+    if hasattr(method, "fits"):
+        method.fits(question, pictures(query))
     if uses := getattr(target, "uses", None):
         log.info("%s: %s", target.name, "; ".join(f"{name} {value}" for name, value in uses.items()))
     own = own_weights(target, objective=question.objective, distance=loss[0], filter=loss[1], question=question)

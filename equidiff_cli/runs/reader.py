@@ -92,6 +92,18 @@ class Run:
         """Where the sample of a record is."""
         return self.path / record["file"]
 
+    @cached_property
+    def chains(self):
+        """What Markov chains kept: sample -> its records in `chains.jsonl` in order; {} for other methods."""
+        found = {}
+        for record in records_of(self.path / names.KEPT):
+            found.setdefault(record["index"], []).append(record)
+        return {index: sorted(records, key=lambda record: record["number"]) for index, records in found.items()}
+
+    def picture(self, record):
+        """The picture of one record of `records` or `chains`, (H, W, 3) uint8; `ValueError` if it cannot be read."""
+        return self._picture(self.file(record))
+
     def unguided_file(self, record):
         """What the starting noise of a record's sample gave before anything was optimised; older runs have none."""
         return self.path / names.UNGUIDED / Path(record["file"]).name

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 
 from equidiff_cli.engine.device import exact, peak_memory
-from equidiff_cli.methods.events import Finished
+from equidiff_cli.methods.events import Finished, Kept
 from equidiff_cli.runs.hindsight import off_the_shell
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.target.seen import seen
@@ -35,6 +35,8 @@ class Recorder:
         if isinstance(event, Finished):
             self.left.add(event.index)
             self.save_sample(event)
+        elif isinstance(event, Kept):
+            self.save_kept(event)
         else:
             self.run.save_steps(self.loss_rows(event))
             self.left.clear()
@@ -67,7 +69,16 @@ class Recorder:
                 "file": file,
                 "sha256": sha256(self.run.path / file),
             }
+            | event.notes
         )
+
+    def save_kept(self, event):
+        """Picture and line of a state that a chain kept."""
+        state = event.state
+        facts = {"move": event.move, "loss": state["loss"].item()}
+        facts |= {name: plain(state[name]) for name in ("objective", "objective_filtered")}
+        facts |= {"latent_norm": state["z_start"].norm().item()}
+        self.run.save_kept(event.index, event.number, state["picture"], facts)
 
     def loss_rows(self, event):
         """Rows of `losses.csv` for one `Step`; a sample that left has no gradient."""
@@ -155,10 +166,18 @@ class Recorder:
                 "null_spread": state.spread,  # the null distance; for the squared distance the square of a null spread
                 "loss_scale": parts.question.scale,
                 "query_seen": query_seen,
+                **walked(records),
                 "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             }
         )
         return late
+
+
+def walked(records):
+    """The moves of all chains together, as {"walk": counts}; {} where no sample is a chain."""
+    chains = [record["walk"] for record in records if "walk" in record]
+    counts = {name: sum(chain[name] for chain in chains) for name in (chains[0] if chains else {}) if name != "angle"}
+    return {"walk": {"chains": len(chains)} | counts} if chains else {}
 
 
 def caption(by_target, value):

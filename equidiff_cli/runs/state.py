@@ -7,7 +7,7 @@ from dataclasses import asdict
 from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import Plan
 from equidiff_cli.engine.start import loss_scale, null_distance, settled, slots_for
-from equidiff_cli.methods.events import Finished
+from equidiff_cli.methods.events import Finished, Step
 
 SECONDS = 10.0  # between saves while no sample finishes
 SHARE = 0.02  # of the time that saving may take, at most
@@ -76,8 +76,8 @@ class State:
 
     def take(self, event):
         """Save if it is time to: a sample left or the plan changed, or nothing was saved for `SECONDS`."""
-        self.settled = not isinstance(event, Finished)  # the other samples that left in this step are still to come
-        self.waiting |= not self.settled or self.memory.plan != self.plan
+        self.settled = isinstance(event, Step)  # else others of this step are still to come
+        self.waiting |= isinstance(event, Finished) or self.memory.plan != self.plan
         pause = max(self.cost / SHARE, 0.0 if self.waiting else SECONDS)
         if self.settled and time.monotonic() - self.saved_at > pause:
             self.save()

@@ -37,6 +37,8 @@ class RunDir:
         self.samples, self.state = self.path / names.SAMPLES, self.path / names.STATE
         self.unguided = self.path / names.UNGUIDED
         self.lines, self.losses = self.path / names.RECORDS, self.path / names.LOSSES
+        self.chains, self.kept = self.path / names.CHAINS, self.path / names.KEPT
+        self.logs = (self.lines, self.losses, self.kept)
 
     @classmethod
     def claim(cls, path, medium, identity):
@@ -133,6 +135,16 @@ class RunDir:
         with whole(self.unguided / f"{index:03d}{self.medium.suffix}") as beside:
             self.medium.write(picture, beside)
 
+    def save_kept(self, index, number, picture, facts):
+        """Write a state (3, H, W) that a chain kept, and a line with `facts` about it."""
+        folder = self.chains / f"{index:03d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{number:04d}{self.medium.suffix}"
+        with whole(file) as beside:
+            self.medium.write(picture, beside)
+        line = {"index": index, "number": number} | facts | {"file": file.relative_to(self.path).as_posix()}
+        append(self.kept, json.dumps(finite(line)) + "\n")
+
     def save_record(self, record):
         """Append one line to `samples.jsonl`; not-a-number and infinity become null."""
         append(self.lines, json.dumps(finite(record)) + "\n")
@@ -143,25 +155,32 @@ class RunDir:
 
     def save_state(self, tensors, facts):
         """Keep what the run needs to continue: tensors, and plain facts; log lengths are added."""
-        logs = [file for file in (self.lines, self.losses) if file.exists()]
+        logs = [file for file in self.logs if file.exists()]
         for file in logs:
             flush(file)
-        lengths = {self.lines.name: 0, self.losses.name: 0} | {file.name: file.stat().st_size for file in logs}
+        lengths = {file.name: 0 for file in self.logs} | {file.name: file.stat().st_size for file in logs}
         with whole(self.state / "state.safetensors") as beside:
             beside.write_bytes(save(tensors, metadata={"facts": json.dumps(facts | {"lengths": lengths})}))
 
     def load_state(self):
         """(tensors, facts) of the last saved state, or None; what was written after it or halfway is taken back."""
         places = [(self.path, stem) for stem in (names.QUERY, "grid", "latents", "summary")]
-        for folder, stem in (*places, (self.samples, "*"), (self.unguided, "*"), (self.path / names.ASKED, "*")):
+        chains = [(folder, "*") for folder in self.chains.glob("*")]
+        for folder, stem in (
+            *places,
+            (self.samples, "*"),
+            (self.unguided, "*"),
+            (self.path / names.ASKED, "*"),
+            *chains,
+        ):
             for file in halves(folder, stem):
                 file.unlink(missing_ok=True)
         file, saved = self.state / "state.safetensors", self.facts
-        facts = saved or {"lengths": {self.lines.name: 0, self.losses.name: 0}}
-        for log in (self.lines, self.losses):
+        facts = saved or {"lengths": {}}
+        for log in self.logs:
             if log.exists():
-                os.truncate(log, facts["lengths"][log.name])
-                if not facts["lengths"][log.name]:
+                os.truncate(log, length := facts["lengths"].get(log.name, 0))
+                if not length:
                     log.unlink()
         return (load_file(file), facts) if saved else None
 

@@ -24,7 +24,8 @@ RELATIVE = 1e-4  # of its value, besides
 
 @dataclass
 class Case:
-    """One run with its models. Its sets are `query`, `samples`, `unguided` and `real`, the last one None without any.
+    """One run with its models. Its sets are `query`, `samples`, `unguided`, `real`, and `chains`, the states that
+    Markov chains kept; the last two are None without any.
 
     Args:
         prior, target: of the run.
@@ -61,6 +62,7 @@ class Case:
         latents = {"z_start": null.z_start, "z": null.z}
         self.unguided = Set(case, null.pictures, latents, evaluations=drawn, seeds=null_seeds(len(null.pictures)))
         self.real = None if real is None else Set(case, real)
+        self.chains = None if run.kept is None else Set(case, run.kept.pictures.to(device))
         self.target_values, self.spread = self.query.values[0], spread(self.unguided.values)
         if not 0 < self.spread < float("inf"):
             raise ValueError(

@@ -16,6 +16,21 @@ QUERY_HASH = "query (SHA-256 of its pixels)"
 
 
 @dataclass
+class Kept:
+    """States that Markov chains kept, as many of each: M chains of N states.
+
+    Args:
+        pictures: (M N, 3, H, W) in [0, 1], chain by chain.
+        norms: of the noise (M, N).
+        every: moves between two states.
+    """
+
+    pictures: torch.Tensor
+    norms: torch.Tensor
+    every: int
+
+
+@dataclass
 class Members:
     """What a run left behind, as far as it can be used.
 
@@ -43,6 +58,7 @@ class Members:
     weights: dict
     nonfinite: int
     evaluations: int
+    kept: Kept | None = None
     missing: list = field(default_factory=list)
     warnings: list = field(default_factory=list)
 
@@ -88,6 +104,7 @@ def read(path):
         run.weights,
         nonfinite=len(run.records) - len(finite),
         evaluations=sum(record["nfe"] for record in run.records),
+        kept=kept_of(run, query.shape[1:]),
         missing=missing,
     )
     members.warnings += warnings_of(members, run)
@@ -104,6 +121,24 @@ def warnings_of(members, run):
         yield "not evaluated: " + ", ".join(f"{gap['file']} ({gap['why']})" for gap in members.missing)
     if members.latents is None:
         yield "latents.safetensors is missing or damaged: nothing is said of the noise"
+    if members.kept is None and run.chains:
+        yield "states of chains are missing, nothing is said of whether they have mixed"
+
+
+def kept_of(run, shape):
+    """The `Kept` of the chains that came to their end; None where there are none, or a picture of one is gone."""
+    chains = [run.chains[record["index"]] for record in run.records if record["index"] in run.chains]
+    if not chains:
+        return None
+    try:
+        pictures = [to_tensor(run.picture(one)) for chain in chains for one in chain]
+    except ValueError:
+        return None
+    if any(picture.shape != shape for picture in pictures) or len({len(chain) for chain in chains}) > 1:
+        return None
+    norms = torch.tensor([[one["latent_norm"] for one in chain] for chain in chains], dtype=torch.float64)
+    every = run.settings.get("method.every", 1)
+    return Kept(torch.stack(pictures), norms, every)
 
 
 def query_of(run):
