@@ -67,7 +67,7 @@ class Walk:
         """Moves of a chain."""
         return self.forget + self.every * self.keep
 
-    def fits(self, question, pictures):
+    def suits(self, question, pictures):
         """`ValueError` for a question whose equations cannot be walked on; tried on pictures (N, C, H, W)."""
         Surface.of(question, pictures)
 

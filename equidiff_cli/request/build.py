@@ -112,8 +112,8 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             f"question._target_={config.question._target_}: has no residuals, which optimizer._target_="
             f"{config.optimizer._target_} solves for; use another optimizer, or see docs/how-to-extend.md"
         )
-    if hasattr(method, "fits"):
-        method.fits(question, pictures(query))
+    if hasattr(method, "suits"):
+        method.suits(question, pictures(query))
     if uses := getattr(target, "uses", None):
         log.info("%s: %s", target.name, "; ".join(f"{name} {value}" for name, value in uses.items()))
     own = own_weights(target, objective=question.objective, distance=loss[0], filter=loss[1], question=question)
