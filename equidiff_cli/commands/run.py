@@ -42,6 +42,8 @@ def work(parts, run):
     for line in parts.summary["warnings"]:
         progress.say(f"warning: {line}")
     run.save_query(parts.picture)
+    if parts.region is not None:
+        run.save_region(parts.region)
     state = State.of(run, parts, say)
     progress.resume(run.records())
     recorder = Recorder(run, parts, state)
@@ -59,6 +61,10 @@ def work(parts, run):
         progress.say(f"warning: {line}")
     found = "; ".join(filter(None, (progress.counts(), recorder.lost())))
     progress.say(f"{found}; pictures in {run.samples}, side by side in {run.grid}")
-    if line := advice(run.records(), parts.steps, parts.threshold):
+    if getattr(parts.question, "endless", False):
+        progress.say(
+            "nothing was to be reached: the budget was used up, the highest and lowest values stand in the records"
+        )
+    elif line := advice(run.records(), parts.steps, parts.threshold):
         progress.say(line)
     return [run.path]

@@ -20,6 +20,8 @@ GROUPS = sorted(folder.name for folder in configs().iterdir() if folder.is_dir()
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((configs() / group).glob("*.yaml"))]
 EXTRA = {  # what an option needs besides, to be built here
     ("objective", "function"): ["objective._target_=tests_objective.mean_colour"],
+    ("objective", "all"): ["objective.terms=[{objective: logit},{target: smallresnet,question: raise}]"],
+    ("question", "reach"): ["question.value=1"],
     ("target", "timm"): ["target.name=resnet10t"],
     ("target", "function"): ["target._target_=tests_objective.Linear"],
     ("prior", "local"): ["prior.network=network.pt", "prior.decoder=decoder.pt", "prior.stats=stats.pt"],

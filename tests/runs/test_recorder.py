@@ -34,6 +34,7 @@ def recorder(tmp_path):
     prior, seeds = SimpleNamespace(device=torch.device("cpu")), [(i, i) for i in range(9)]
     target = SimpleNamespace(classes=())  # sees no class
     parts = SimpleNamespace(question=question, prior=prior, target=target, seeds=seeds, threshold=2.5)
+    parts.picture, parts.summary = torch.full((3, 4, 4), GREY), {"query": "grey.png"}
     state = SimpleNamespace(memory=SimpleNamespace(attempt=lambda step: step()))
     yield Recorder(run, parts, state)
     run.lock.close()
