@@ -5,6 +5,7 @@ sentence that its own numbers refute is a defect. What has no number is not spok
 """
 
 from equidiff_cli.evaluation.advice import advice
+from equidiff_cli.evaluation.moved import moved
 
 WIDE = 0.35  # an interval of a share, or of a difference of two, that is wider is too few samples to tell
 MOST, HALF = 0.9, 0.5  # shares from which on something is said of all, and of most samples
@@ -52,6 +53,8 @@ class Numbers:
 
     def __init__(self, evaluation, failed=0):
         self.rows, self.query, self.failed = evaluation["per_sample"], evaluation["query_seen"], failed
+        self.question = evaluation.get("question") or {}
+        self.unit = next(iter(evaluation.get("null_middle", [])), 0.0), evaluation.get("null_spread", 1.0)
         self.metrics = {f"{one['section']}.{one['name']}": one for one in evaluation["metrics"]}
 
     def __getitem__(self, name):
@@ -81,6 +84,8 @@ def sentence(opening, *clauses):
 
 def held(numbers):
     """Is the objective held, on the saved files and after JPEG?"""
+    if numbers.question.get("endless"):
+        return moved(numbers.rows, numbers.question, numbers.unit)
     within = numbers.first("invariance.success_")
     if not within:
         return "unknown", "Cannot be told", numbers.reason("invariance.success_")
