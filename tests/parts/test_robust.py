@@ -111,7 +111,9 @@ def test_other_questions_take_views_too():
     single = [Raise(objective, SquaredL2(), one, pictures(1, seed=7), stride=1.0)(x)[1] for one in lowpass.parts]
     torch.testing.assert_close(raised(x)[1], sum(single) / 2)
     terms = [question(lowpass), raised]
-    both = All(terms, [1.0, 2.0], [{"objective": "two pixels", "target": "it"}] * 2, lambda x: torch.cat([objective(x)] * 2, 1))
+    both = All(
+        terms, [1.0, 2.0], [{"objective": "two pixels", "target": "it"}] * 2, lambda x: torch.cat([objective(x)] * 2, 1)
+    )
     _, _, values, filtered = both(x)
     expected = [terms[0].residuals(*terms[0](x)[2:]), 2**0.5 * raised.residuals(*raised(x)[2:])]
     torch.testing.assert_close(both.residuals(values, filtered), torch.cat(expected, 1))
