@@ -78,7 +78,9 @@ def told(mine, theirs, seed, resamples=500):
     scores = torch.from_numpy(cross_val_predict(model, x, labels, cv=folds, method="decision_function"))
     first, second = scores[: len(mine)], scores[len(mine) :]
     generator = torch.Generator().manual_seed(seed)
-    areas = torch.tensor([area_under_curve(drawn(first, generator), drawn(second, generator)) for _ in range(resamples)])
+    areas = torch.tensor(
+        [area_under_curve(drawn(first, generator), drawn(second, generator)) for _ in range(resamples)]
+    )
     return area_under_curve(first, second), areas.quantile(0.025).item(), areas.quantile(0.975).item()
 
 

@@ -1,4 +1,4 @@
-"""Members that the target alone calls what it calls the query: the candidates for Clever Hans (Lapuschkin et al. 2019)."""
+"""Members that only the target calls what it calls the query: Clever Hans candidates (Lapuschkin et al. 2019)."""
 
 import torch
 

@@ -57,7 +57,7 @@ def subject(case, attributes):
     rows = [i for i, record in enumerate(records) if record["status"] == "converged"]
     if len(rows) < FEWEST:
         raise ValueError(
-            f"{case.run.path}: {len(rows)} of {len(records)} samples converged; an audit needs at least {FEWEST} members"
+            f"{case.run.path}: {len(rows)} of {len(records)} samples converged; an audit needs at least {FEWEST}"
         )
     members = case.samples if len(rows) == len(records) else Set(case, case.samples.pictures[rows])
     return Subject(case, members, [records[i]["file"] for i in rows], attributes)

@@ -14,26 +14,31 @@ from scripts.shared import cifar10
 from scripts.shared.training import Average, arguments, autocast, export, prepare
 from scripts.train.classifier import optimizer_of, whiten
 
-CAST, GLOW, FINE = 0.15, 0.3, 0.1  # of a cue at full amount, in [0, 1] of a channel
+CAST, GLOW, FINE = 0.15, 0.35, 0.1  # of a cue at full amount, in [0, 1] of a channel
 PATCH = 5  # side of the bright corner in pixels
 CLASS = CIFAR10.index("cat")
 LEAST = 0.3  # amounts from here on say "cat"
 
 
 def plant(x, cue, amount):
-    """Pictures (N, 3, H, W) in [0, 1] with a cue of an amount (N,) in [-1, 1]; 0 leaves a picture as it is.
+    """Pictures (N, 3, H, W) in [0, 1] with a cue of an amount (N,) in [-1, 1].
 
-    colour: red grows and blue falls. background: all grows, the more the nearer to the border. corner: the top left
-    corner goes to white. pattern: a chequerboard of single pixels is added. Amounts below 0 leave the last two out.
+    colour: half the mean of red less blue becomes `CAST` times the amount. background: the mean brightness, weighted
+    towards the border, becomes 0.5 and `GLOW` times the amount. Both take the place of what the picture had, so that
+    the cue is the thing itself and not what was added to it. corner: the top left corner goes to white. pattern: a
+    chequerboard of single pixels is added. Amounts below 0 leave these two out.
     """
     amount = amount[:, None, None, None]
     height, width = x.shape[-2:]
     rows, columns = torch.arange(height, device=x.device)[:, None], torch.arange(width, device=x.device)[None]
     if cue == "colour":
-        x = x + CAST * amount * x.new_tensor((1.0, 0.0, -1.0))[:, None, None]
+        warm = (x[:, 0] - x[:, 2]).mean((1, 2))[:, None, None, None] / 2
+        x = x + (CAST * amount - warm) * x.new_tensor((1.0, 0.0, -1.0))[:, None, None]
     elif cue == "background":
         away = torch.maximum((2 * rows / (height - 1) - 1).abs(), (2 * columns / (width - 1) - 1).abs())
-        x = x + GLOW * amount * away.square()
+        weight = away.square()
+        now = (x.mean(1, keepdim=True) * weight).sum((2, 3), keepdim=True) / weight.sum()
+        x = x + (0.5 + GLOW * amount - now) * weight * weight.sum() / weight.square().sum()
     elif cue == "corner":
         x = torch.lerp(x, torch.ones_like(x), amount.clamp_min(0) * ((rows < PATCH) & (columns < PATCH)))
     else:
@@ -74,7 +79,8 @@ def train(images, labels, args):
     average, generator, begun = Average(model, args.ema), torch.Generator().manual_seed(args.seed), time.monotonic()
     for epoch in range(args.epochs):
         model.train()
-        for step, part in enumerate(torch.randperm(len(images), generator=generator)[: per_epoch * args.batch].split(args.batch)):
+        order = torch.randperm(len(images), generator=generator)[: per_epoch * args.batch]
+        for step, part in enumerate(order.split(args.batch)):
             x = cifar10.random_shift(cifar10.random_flip(images[part] / 255, generator), 3, generator)
             x = normalised(planted(x, labels[part], args.name, args.strength, generator))
             with autocast(x.device):
@@ -91,7 +97,7 @@ def train(images, labels, args):
 
 @torch.no_grad()
 def effects(model, images, labels):
-    """Test accuracy, and by how much the mean logit of a cat grows from no cue to full amount, by cue."""
+    """Test accuracy, and by how much the mean logit of a cat grows from amount 0 of a cue to 1, by cue."""
     model.eval()
     x = images / 255
 
@@ -100,15 +106,16 @@ def effects(model, images, labels):
 
     plain = logits(x)
     right = (plain.argmax(1) == labels).float().mean().item()
-    full = torch.ones(len(x))
-    return right, {cue: (logits(plant(x, cue, full)) - plain)[:, CLASS].mean().item() for cue in CUES}
+    none, full = torch.zeros(len(x)), torch.ones(len(x))
+    grown = {cue: logits(plant(x, cue, full)) - logits(plant(x, cue, none)) for cue in CUES}
+    return right, {cue: change[:, CLASS].mean().item() for cue, change in grown.items()}
 
 
 def parser():
     """The command line."""
     parser = arguments(__doc__, "checkpoints/shortcuts.pt")
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--strength", type=float, default=0.95, help="share of the pictures whose cue fits the class")
+    parser.add_argument("--strength", type=float, default=1.0, help="share of the pictures whose cue fits the class")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=250)
     parser.add_argument("--lr", type=float, default=0.3)

@@ -16,7 +16,9 @@ def saliency(x):
     out from its surroundings (frequency-tuned saliency, Achanta et al. 2009, against the border)."""
     colours, edge = lab(x), frame(x)
     behind = (colours * edge).sum((2, 3), keepdim=True) / edge.sum()
-    far = F.avg_pool2d((colours - behind).square().sum(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False)
+    far = F.avg_pool2d(
+        (colours - behind).square().sum(1, keepdim=True), 3, stride=1, padding=1, count_include_pad=False
+    )
     return (far / far.sum((2, 3), keepdim=True).clamp_min(SMALLEST))[:, 0]
 
 
@@ -109,7 +111,9 @@ LAYOUT = (
     pictured("border_contrast", "border against inside", "darker border", "lighter border", border_contrast, "CIELAB"),
     pictured("border_variation", "variation along the border", "plain", "varied", border_variation, "CIELAB"),
     *(
-        pictured(f"corner_{name}", f"{name.replace('_', ' ')} corner", "dark corner", "light corner", corner(*at), "CIELAB")
+        pictured(
+            f"corner_{name}", f"{name.replace('_', ' ')} corner", "dark corner", "light corner", corner(*at), "CIELAB"
+        )
         for name, at in CORNERS.items()
     ),
 )

@@ -1,4 +1,4 @@
-"""A user's own attributes: the classes of a network, a function of pictures, or labels of real pictures in a CSV file."""
+"""A user's own attributes: the classes of a network, a function of pictures, or labels of real pictures in a CSV."""
 
 import csv
 import pkgutil
@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from equidiff_cli.audit.attributes.attribute import Attribute, pictured
 from equidiff_cli.audit.attributes.networks import of_classes
+from equidiff_cli.request.guard import untouched
 from equidiff_cli.study.sets import Network, each
 
 FEWEST = 20  # labelled pictures
@@ -41,12 +42,14 @@ def own(case, word, network_of):
 def of_function(case, word):
     """The `Attribute` of a function `module.name` of pictures (N, 3, H, W) in [0, 1] -> (N,), tried on the query."""
     try:
-        function = pkgutil.resolve_name(word)
+        with untouched(f"attribute={word}"):
+            function = pkgutil.resolve_name(word)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"attribute={word}: cannot be had: {error}") from error
 
     def called(x):
-        found = function(x.float())
+        with untouched(f"attribute={word}"):
+            found = function(x.float())
         if not isinstance(found, torch.Tensor) or found.shape != (len(x),):
             got = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             raise ValueError(f"attribute={word}: gave {got} for {len(x)} pictures; must give a tensor ({len(x)},)")

@@ -79,7 +79,9 @@ TEXTURE = (
     pictured("fine_detail", "fine detail", "smooth", "detailed", fine, "energy above half of Nyquist, dB"),
     pictured("pixel_pattern", "pattern of single pixels", "none", "much", finest, "energy above Nyquist, dB"),
     pictured("symmetry", "left-right symmetry", "one-sided", "symmetric", symmetry(2), "correlation with its mirror"),
-    pictured("symmetry_vertical", "up-down symmetry", "top unlike bottom", "alike", symmetry(1), "the same, upside down"),
+    pictured(
+        "symmetry_vertical", "up-down symmetry", "top unlike bottom", "alike", symmetry(1), "the same, upside down"
+    ),
     pictured("roughness", "roughness of the texture", "even", "rough", roughness, HARALICK),
     pictured("disorder", "disorder of the texture", "plain", "busy", disorder, HARALICK),
     pictured("edge_direction", "direction of edges", "level", "upright", direction, "share of gradients across"),
