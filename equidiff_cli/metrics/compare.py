@@ -70,7 +70,7 @@ def two_sided(found):
 
 
 def adjusted(p):
-    """p-values (M,) by Benjamini & Hochberg (1995): reject those of at most 5 % and 5 % of what is rejected is false."""
+    """p-values (M,) by Benjamini & Hochberg (1995): of those of at most 5 %, 5 % are false discoveries."""
     order = p.argsort(descending=True)
     ranks = torch.arange(len(p), 0, -1, dtype=torch.float64)
     found = torch.empty_like(p)

@@ -3,8 +3,8 @@
     python -m scripts.measure.shortcuts --samples 24
 
 A row a network, cue and query: the rank of the best attribute of the cue among those that the law of the set does not
-contradict, its standing and bits, on the network with the shortcut and on the honest twin. Below, for each cue, the area
-under the ROC curve of these bits between the two over queries.
+contradict, its standing and bits, on the network with the shortcut and on the honest twin. Below, for each cue, the
+area under the ROC curve of these bits between the two over queries.
 """
 
 import argparse
