@@ -4,7 +4,7 @@ those of unguided samples."""
 import torch
 
 from equidiff_cli.metrics import weighted
-from equidiff_cli.metrics.compare import adjusted, information, intervals, moments, p_values, ratio_and_shift
+from equidiff_cli.metrics.compare import adjusted, information, intervals, moments, p_values, ratio_and_shift, scores
 
 LEVEL = 0.05  # of the false discovery rate
 AROUND = 2.0  # spreads of members that their mean may be from the query's value, to hold that value
@@ -36,17 +36,20 @@ def holding(subject):
 def against(members, unguided, rounds, seed):
     """Numbers (K,) and bounds (2, K) by name, of members (N, K) beside unguided samples (M, K).
 
-    `spread_q` and `shift_q` are p-values by Benjamini & Hochberg over both tests of all attributes.
+    `bits` are of normal scores among unguided samples: heavy tails, which log-odds have, would make a spread of a few
+    samples.     `spread_q` and `shift_q` are p-values by Benjamini & Hochberg over both tests of all attributes.
     """
     rows, count = torch.cat([members, unguided]).double(), len(members)
     parts = [moments(part, torch.ones(1, len(part))) for part in (members.double(), unguided.double())]
     (mean, variance), (other, unit) = [[column[0] for column in part] for part in parts]
     ratio, shift = ratio_and_shift((mean, variance), (other, unit))
+    place = scores(rows, unguided)
+    place = ratio_and_shift(*((part.mean(0), part.var(0)) for part in (place[:count], place[count:])))
     spread_p, shift_p = p_values(rows, count, rounds, seed)
     spread_q, shift_q = adjusted(torch.cat([spread_p, shift_p])).chunk(2)
     of_ratio, of_shift = intervals(rows, count, seed)
     return {
-        "bits": information(ratio.clamp_min(1e-6), shift),
+        "bits": information(place[0].clamp_min(1e-6), place[1]),
         "ratio": ratio,
         "ratio_interval": of_ratio,
         "shift": shift,

@@ -32,6 +32,14 @@ def information(ratio, shift):
     return nats / math.log(2)
 
 
+def scores(rows, reference):
+    """Normal scores (N, K) of rows by their place among a reference (M, K): the normal quantile of the share of it that
+    is below, ties half (van der Waerden 1952). The reference itself has mean 0 and spread 1, whatever its tails."""
+    ordered, found = reference.double().T.contiguous().sort(1).values, rows.double().T.contiguous()  # (K, M), (K, N)
+    below, upto = (torch.searchsorted(ordered, found, right=right) for right in (False, True))
+    return torch.special.ndtri(((below + upto) / 2 + 0.5) / (len(reference) + 1)).T
+
+
 def intervals(rows, first, seed, resamples=1000):
     """95 % percentile bootstrap bounds (2, K) of the ratio and (2, K) of the shift, both samples resampled.
 

@@ -71,3 +71,13 @@ def test_the_area_under_the_curve_counts_pairs():
     first, second = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 2.0])
     expected = stats.mannwhitneyu(first, second).statistic / 6
     assert compare.area_under_curve(first, second) == pytest.approx(expected)
+
+
+def test_scores_are_normal_whatever_the_tails():
+    reference = normal(400, 1).sinh().exp()
+    found = compare.scores(reference, reference)
+    assert found.mean().item() == pytest.approx(0, abs=1e-9) and found.std().item() == pytest.approx(1, abs=0.02)
+    ranks = stats.rankdata(reference[:, 0].numpy()) / 401
+    np.testing.assert_allclose(found[:, 0], stats.norm.ppf(ranks), atol=1e-9)
+    ends = compare.scores(torch.tensor([[-1e9], [1e9]]), reference)[:, 0]
+    assert ends.tolist() == pytest.approx([stats.norm.ppf(0.5 / 401), stats.norm.ppf(400.5 / 401)])
