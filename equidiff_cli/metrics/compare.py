@@ -37,7 +37,7 @@ def scores(rows, reference):
     is below, ties half (van der Waerden 1952). The reference itself has mean 0 and spread 1, whatever its tails."""
     ordered, found = reference.double().T.contiguous().sort(1).values, rows.double().T.contiguous()  # (K, M), (K, N)
     below, upto = (torch.searchsorted(ordered, found, right=right) for right in (False, True))
-    return torch.special.ndtri(((below + upto) / 2 + 0.5) / (len(reference) + 1)).T
+    return torch.special.ndtri(((below + upto).double() / 2 + 0.5) / (len(reference) + 1)).T
 
 
 def intervals(rows, first, seed, resamples=1000):
