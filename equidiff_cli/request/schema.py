@@ -98,6 +98,26 @@ class EvaluateConfig:
 
 
 @dataclass
+class AuditConfig:
+    """Everything `equidiff audit` takes besides the run directories."""
+
+    attribute: list[str] = MISSING
+    group: str = MISSING
+    null_samples: int = MISSING
+    permutations: int = MISSING
+    heldout: Any = MISSING
+    real: str | None = None
+    typical: Any = MISSING
+    typical_tolerance: float = MISSING
+    bandwidth: float = MISSING
+    again: bool = MISSING
+    output: str | None = None
+    seed: int = MISSING
+    device: str = MISSING
+    batch: int = MISSING
+
+
+@dataclass
 class ReportConfig:
     """Everything `equidiff report` takes besides the run directories."""
 
@@ -110,6 +130,7 @@ SCHEMAS = {
     "fetch": FetchConfig,
     "layers": LayersConfig,
     "evaluate": EvaluateConfig,
+    "audit": AuditConfig,
     "report": ReportConfig,
 }
 
