@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from equidiff_cli.checks import choices, number, one_of, word_or_number
 from equidiff_cli.parts.accepted import LEAST
 from equidiff_cli.prior.accepted import check_jumps
+from equidiff_cli.request.explanation import check_explanation
 from equidiff_cli.request.groups import GROUPS, check_group, check_query
 from equidiff_cli.request.schema import PRECISIONS, is_whole, options
 from equidiff_cli.runs.names import EVALUATIONS_BEGIN, find, is_run
@@ -24,13 +25,13 @@ def before(command: str, config: DictConfig, words):
     """`ValueError` for the first thing that is wrong with a request, as far as that can be told without torch.
 
     Args:
-        words: the overrides, or of `evaluate` and `report` the directories that were given.
+        words: the overrides, or of `evaluate`, `explain` and `report` the directories that were given.
     """
     if command == "run":
         check(config)
         check_query(config)
-    elif command == "evaluate":
-        check_evaluation(config)
+    elif command in ("evaluate", "explain"):
+        (check_evaluation if command == "evaluate" else check_explaining)(config)
         if not any(Path(word).is_dir() for word in words):  # else those that can be are evaluated
             find(words)
     else:
@@ -134,6 +135,13 @@ def check_evaluation(config: DictConfig):
         raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
     if config.output is not None:
         check_output(config.output)
+
+
+def check_explaining(config: DictConfig):
+    """The same for `equidiff explain`."""
+    complete(config)
+    check_device(config.device)
+    check_explanation(config)
 
 
 def check_typical(config: DictConfig):

@@ -92,6 +92,30 @@ class EvaluateConfig:
 
 
 @dataclass
+class ExplainConfig:
+    """Everything `equidiff explain` takes besides the run directories."""
+
+    methods: Any = MISSING
+    baseline: str = MISSING
+    most: int = MISSING
+    null_samples: int = MISSING
+    cells: int = MISSING
+    steps: int = MISSING
+    draws: int = MISSING
+    top: float = MISSING
+    near: float = MISSING
+    layers: Any = MISSING
+    concepts: str | None = None
+    counterparts: int = MISSING
+    clusters: int = MISSING
+    segmentation: str | None = None
+    all: bool = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    batch: int = MISSING
+
+
+@dataclass
 class ReportConfig:
     """Everything `equidiff report` takes besides the run directories."""
 
@@ -104,6 +128,7 @@ SCHEMAS = {
     "fetch": FetchConfig,
     "layers": LayersConfig,
     "evaluate": EvaluateConfig,
+    "explain": ExplainConfig,
     "report": ReportConfig,
 }
 
