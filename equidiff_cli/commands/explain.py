@@ -17,22 +17,16 @@ from equidiff_cli.commands.evaluate import WIDTH, listed
 from equidiff_cli.engine.device import pick_device
 from equidiff_cli.errors import Failed, WrongRequest
 from equidiff_cli.files import finite, whole
+from equidiff_cli.pictures.convert import to_image
+from equidiff_cli.report.explained import COLUMNS, table_of_methods
 from equidiff_cli.runs.names import EXPLANATION, EXPLANATIONS, MAPS
 from equidiff_cli.study.members import read
 from equidiff_cli.study.models import Models
-from equidiff_cli.study.table import number, sentences, table_of
+from equidiff_cli.study.table import sentences, table_of
 
 log = logging.getLogger(__name__)
+SHOWN = 8  # segments of a cluster
 NEEDED = {"captum": "captum", "sklearn": "scikit-learn", "skimage": "scikit-image"}
-SHOWN = {  # columns of the table of methods
-    "gain over random order": "faithfulness.gain",
-    "on the query": "faithfulness.gain_query",
-    "better than random": "faithfulness.gain_beats",
-    "spread of totals": "completeness.total_spread",
-    "agreement": "agreement.agree_rank",
-    "maps that differ": "variety.vendi",
-    "without learning": "control.unchanged",
-}
 
 
 def prepare(config, directory, words):
@@ -102,6 +96,9 @@ def explained(path, models):
             for i, stem in enumerate(names):
                 with whole(folder / f"{stem}-{name}.png") as beside:
                     overlay(sets[kind].pictures[i].cpu(), maps(sets[kind], name)[i]).save(beside)
+    for name, pictures in (case.found.pictures if case.found else {}).items():
+        with whole(folder / f"{name}.png") as beside:
+            to_image(torch.cat(list(pictures[:SHOWN]), dim=2)).save(beside)
     with whole(path / EXPLANATION) as beside:
         beside.write_text(json.dumps(explanation, indent=1, allow_nan=False) + "\n")
     return explanation
@@ -121,18 +118,16 @@ def show(path, explanation, everything, console):
 
 def methods_of(path, explanation):
     """A row a method: the numbers that say most, in brackets those of unguided samples."""
-    found = {f"{one['section']}.{one['name']}": one for one in explanation["metrics"]}
     table = Table(title=escape(str(path)), title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("method")
-    for title in SHOWN:
+    for title in COLUMNS:
         table.add_column(title, justify="right", overflow="fold")
-    for method in explanation["methods"]:
-        cells = (found.get(f"{key}_{method['name']}", {}) for key in SHOWN.values())
-        table.add_row(method["title"], *(with_null(one) for one in cells))
+    for title, cells in table_of_methods(explanation):
+        table.add_row(title, *(with_null(cell) for cell in cells))
     return table
 
 
-def with_null(metric):
+def with_null(cell):
     """A number and in brackets that of unguided samples."""
-    value, null = metric.get("value"), metric.get("null")
-    return f"{number(value)} ({number(null)})" if value is not None and null is not None else number(value)
+    null = "" if cell["null"] is None else f" ({cell['null']:.3g})"
+    return ("-" if cell["value"] is None else f"{cell['value']:.3g}") + null

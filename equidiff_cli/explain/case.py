@@ -32,6 +32,8 @@ class Explained:
         methods: the names of the methods that make sense here; `refused` says of the others why they do not.
         members: records of the samples.
         left_out: how many samples are no members.
+        notes: what a person should know of the comparison.
+        found: the `Clusters` of segments of members, once they are looked for.
     """
 
     case: object
@@ -44,6 +46,7 @@ class Explained:
     members: list
     left_out: int
     notes: list = field(default_factory=list)
+    found: object = None
 
     def __post_init__(self):
         case, own, options = self.case, weakref.proxy(self), self.options

@@ -95,11 +95,11 @@ def by_chance(set):
 
 @each
 def removals(set):
-    """Values (N, REMOVALS) lost with random sets of cells, and those sets, (N, REMOVALS, P), in one tensor
+    """Values (N, REMOVALS) lost with random halves of the cells, and those sets, (N, REMOVALS, P), in one tensor
     (N, REMOVALS, 1 + P)."""
     count = int(cell_of(*inputs(set).shape[-2:], set.case.options.cells).max()) + 1
     with seeded(set.case.options.seed):
-        sets = torch.rand(REMOVALS, count) < torch.rand(REMOVALS, 1)
+        sets = torch.rand(REMOVALS, count).argsort(1) < count // 2
     sets = sets.expand(len(set), -1, -1)
     lost = value(set)[:, None] - perturbed(set, ~sets)
     return torch.cat([lost[..., None], sets.float()], -1)

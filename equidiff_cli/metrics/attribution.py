@@ -38,18 +38,19 @@ def sign_agreement(a, b):
 
 
 def infidelity(removed, drops):
-    """What attributions do not explain of the drops that removals cause, (N,) in [0, 1].
+    """What attributions do not explain of how drops differ between removals, (N,) in [0, 1].
 
-    The infidelity of Yeh et al. (2019, arXiv:1901.09392, definition 2.1) with the best scale for each map, divided by
-    the mean square of the drops: 0, the drop is proportional to what was removed of the map; 1, unrelated.
+    The infidelity of Yeh et al. (2019, arXiv:1901.09392, definition 2.1) with the best scale and offset for each map,
+    divided by the variance of the drops; 1 less the square of the correlation of Bhatt et al. (2020, arXiv:2005.00631).
+    0: drops are proportional to what was removed of the map. 1: unrelated, or one of them never varies.
 
     Args:
-        removed: (N, R), the attribution that each of R removals took away.
+        removed: (N, R), the attribution that each of R removals of equally many places took away.
         drops: (N, R), how much the value fell with it.
     """
-    scale = (removed * drops).sum(1, keepdim=True) / removed.square().sum(1, keepdim=True).clamp_min(1e-30)
-    left = (scale * removed - drops).square().mean(1)
-    return torch.where(drops.square().mean(1) > 0, left / drops.square().mean(1).clamp_min(1e-30), 1.0)
+    removed, drops = (one.double() - one.double().mean(1, keepdim=True) for one in (removed, drops))
+    scale = removed.norm(dim=1) * drops.norm(dim=1)
+    return 1 - torch.where(scale > 0, (removed * drops).sum(1) / scale.clamp_min(1e-30), 0).square()
 
 
 def high_share(maps, above):
