@@ -59,6 +59,16 @@ WRONG = {  # the words, and what is said
     "evaluate typical=some nowhere": "typical=some: must be a whole number at least 0, auto, or the directory of a run",
     "evaluate bandwidth=0 nowhere": "bandwidth=0.0: must be a number above 0",
     "evaluate typical_tolerance=0 nowhere": "typical_tolerance=0.0: must be a number above 0",
+    "explain nowhere": "nowhere: no such directory",
+    "explain methods=[salience] nowhere": "methods=salience: use one of saliency, input_x_gradient",
+    "explain methods=3 nowhere": "methods=3: must be all or a list such as [saliency,gradcam]",
+    "explain baseline=white nowhere": "baseline=white: use one of mean, black, unguided",
+    "explain cells=1 nowhere": "cells=1: must be a whole number at least 2 and at most 32",
+    "explain top=0.7 nowhere": "top=0.7: must be a number above 0 and at most 0.5",
+    "explain layers=[] nowhere": "layers=[]: must be auto or a list such as [layer2,layer3]",
+    "explain concepts=none nowhere": "concepts=none: there is no such folder",
+    "explain concepts=few nowhere": "concepts=few: the concept striped has 1 picture; at least 4 are needed",
+    "explain segmentation=few nowhere": "segmentation=few: has no picture with a mask; give FOLDER/pictures/a.png",
     "report nowhere": "nowhere: no such directory",
     "fetch prior=embedded prior.steps=0": "prior.steps=0: must be a whole number at least 1",
 }
@@ -80,6 +90,8 @@ def answers(tmp_path_factory):
     """What one process answered to all of it, each: exit code, what was said, whether torch was imported by then."""
     folder = tmp_path_factory.mktemp("wrong")
     (folder / "text.png").write_text("no picture")
+    (folder / "few" / "striped").mkdir(parents=True)
+    (folder / "few" / "striped" / "a.png").write_text("one picture")
     done = subprocess.run(
         [sys.executable, "-c", CODE, json.dumps(list(WRONG))],
         cwd=folder,
@@ -88,7 +100,7 @@ def answers(tmp_path_factory):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in folder.iterdir()] == ["text.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["few", "text.png"]
     return {words: rest for words, *rest in map(json.loads, done.stdout.splitlines())}
 
 
