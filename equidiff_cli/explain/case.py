@@ -92,7 +92,7 @@ def explained(case):
             " a run with more budget.steps, or a higher budget.threshold, has some"
         )
     direction = direction_of(case.unguided.values, case.target_values)
-    forward = Forward(case.objective, case.target, direction)
+    forward = Forward(case.objective, case.target, direction, case.columns)
     inputs = forward.enter(case.query.pictures)
     layers = chosen(forward, inputs, options.layers)
     asked = list(METHODS) if options.methods == "all" else several("methods", options.methods, "", "all")

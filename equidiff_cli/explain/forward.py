@@ -21,11 +21,12 @@ class Forward(nn.Module):
         objective: pictures (N, 3, H, W) -> values (N, K).
         target: what it was built on.
         direction: (K,), what the values are multiplied with and summed.
+        columns: which of the objective's values those K are; None: all.
     """
 
-    def __init__(self, objective, target, direction):
+    def __init__(self, objective, target, direction, columns=None):
         super().__init__()
-        self.parts, self.direction = (objective, target), direction
+        self.parts, self.direction, self.columns = (objective, target), direction, columns
         model = getattr(target, "model", None)
         self.model = model if isinstance(model, nn.Module) and not scripted(model) else None
         ours = type(objective).__module__.startswith("equidiff_cli.")
@@ -34,7 +35,9 @@ class Forward(nn.Module):
     def forward(self, inputs):
         objective, _ = self.parts
         with self._without_preprocessing():
-            return objective(inputs) @ self.direction.to(inputs.device)
+            values = objective(inputs)
+            values = values if self.columns is None else values[:, self.columns]
+            return values @ self.direction.to(inputs.device)
 
     @contextmanager
     def _without_preprocessing(self):
