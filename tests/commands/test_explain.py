@@ -58,7 +58,7 @@ def test_sums_are_the_logit_less_that_of_the_baseline(folder, found):
     assert sums.shape == (5,) and torch.allclose(sums * unit, owed, rtol=1e-3)
     metrics = {f"{one['section']}.{one['name']}": one for one in found["metrics"]}
     assert metrics["completeness.total_delta_deeplift"]["value"] < 1e-3
-    assert metrics["completeness.total_delta_integrated_gradients"]["value"] < 0.1
+    assert metrics["completeness.total_delta_integrated_gradients"]["value"] < 0.25  # on 16 points
     assert metrics["completeness.total_spread_deeplift"]["value"] == pytest.approx(sums.double().std().item(), rel=1e-4)
 
 
