@@ -14,6 +14,7 @@ from equidiff_cli.checks import choices, number, one_of, word_or_number
 from equidiff_cli.parts.accepted import LEAST
 from equidiff_cli.prior.accepted import check_jumps
 from equidiff_cli.request.asking import check_asking
+from equidiff_cli.request.explanation import check_explanation
 from equidiff_cli.request.groups import DOTTED, GROUPS, check_group, check_query
 from equidiff_cli.request.schema import PRECISIONS, is_whole, options
 from equidiff_cli.runs.names import EVALUATIONS_BEGIN, find, is_run
@@ -30,8 +31,8 @@ def before(command: str, config: DictConfig, words):
     if command == "run":
         check(config)
         check_query(config)
-    elif command in ("evaluate", "audit"):
-        (check_evaluation if command == "evaluate" else check_audit)(config)
+    elif command in OF_RUNS:
+        OF_RUNS[command](config)
         if not any(Path(word).is_dir() for word in words):  # else those that can be are evaluated
             find(words)
     else:
@@ -163,6 +164,13 @@ def check_study(config: DictConfig):
         raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
 
 
+def check_explaining(config: DictConfig):
+    """The same for `equidiff explain`."""
+    complete(config)
+    check_device(config.device)
+    check_explanation(config)
+
+
 def check_typical(config: DictConfig):
     """`ValueError` for what the set's own law cannot be taken from."""
     if config.typical != "auto" and not (isinstance(config.typical, str) and is_run(config.typical)):
@@ -183,3 +191,6 @@ def check_output(output):
         raise ValueError(f"output={output}: must be a .csv file")
     if file.exists() and (content := file.read_bytes()) and not content.startswith(EVALUATIONS_BEGIN.encode()):
         raise ValueError(f"output={output}: exists and was not made by equidiff evaluate; choose another name")
+
+
+OF_RUNS = {"evaluate": check_evaluation, "audit": check_audit, "explain": check_explaining}

@@ -118,6 +118,30 @@ class AuditConfig:
 
 
 @dataclass
+class ExplainConfig:
+    """Everything `equidiff explain` takes besides the run directories."""
+
+    methods: Any = MISSING
+    baseline: str = MISSING
+    most: int = MISSING
+    null_samples: int = MISSING
+    cells: int = MISSING
+    steps: int = MISSING
+    draws: int = MISSING
+    top: float = MISSING
+    near: float = MISSING
+    layers: Any = MISSING
+    concepts: str | None = None
+    counterparts: int = MISSING
+    clusters: int = MISSING
+    segmentation: str | None = None
+    all: bool = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    batch: int = MISSING
+
+
+@dataclass
 class ReportConfig:
     """Everything `equidiff report` takes besides the run directories."""
 
@@ -131,6 +155,7 @@ SCHEMAS = {
     "layers": LayersConfig,
     "evaluate": EvaluateConfig,
     "audit": AuditConfig,
+    "explain": ExplainConfig,
     "report": ReportConfig,
 }
 

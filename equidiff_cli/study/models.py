@@ -159,14 +159,14 @@ class Models:
     def real(self, run):
         """Pictures of the folder `real` at the size of the run's, or None, and their files."""
         size = run.query.shape[-1]
-        if self.options.real is not None and size not in self.pictures:
+        if self.options.get("real") is not None and size not in self.pictures:
             pictures, files = pictures_of(self.options.real, size, most=self.options.null_samples)
             self.pictures[size] = pictures.to(self.device), files
         return self.pictures.get(size, (None, []))
 
     def heldout(self, run, target):
         """Other networks as (name, network), and why there is none."""
-        names = self.options.heldout
+        names = self.options.get("heldout", [])  # none where nobody is asked
         if names == "auto":
             names, reason = auto(target)
             if reason:
