@@ -36,7 +36,7 @@ def numbers(run):
     words = [f"{run.counts['converged']} of {len(run.rows)} converged", f"error {number(middle)} {unit}".strip()]
     for key, (title, _) in COSTS.items():
         if values := [record[key] for record in run.rows if record.get(key) is not None]:
-            words.append(f"{title} {number(median(values))}{' s' if key == 'seconds' else ''}")
+            words.append(f"{title} {median(values):.3g}{' s' if key == 'seconds' else ''}")
     for section, begin in TELLING:
         metrics = [
             m

@@ -30,7 +30,7 @@ from scripts.measure import typical
 from scripts.shared.comparing import Quantity, compared, median, overall, share
 from scripts.shared.members import BATCH, drawn, heldout, seen, table_row
 
-STEPS = "budget.steps=40"
+STEPS = "budget.steps=30"
 FLAT = "method=guidance method.schedule=flat method.normalize=false method.scale=4"
 RAW = "method=activation method.space=pixels method.tv=0 method.frequency=0 method.jitter=0"
 SETTINGS = {  # what is drawn, by its name in the tables

@@ -132,13 +132,15 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_bytes_and_is_evaluated(tmp_pa
     assert record["nfe"] == 0 and record["latent_norm"] is None and record["penalty"] > 0
     assert not (tmp_path / "alone" / "latents.safetensors").exists()
     assert not (tmp_path / "alone" / "unguided").exists()
-    done = equidiff("evaluate", "alone", "null_samples=16", "likelihood=0", "heldout=[]", "typical=0")
+    done = equidiff("run", *SHORT, "budget.steps=2", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
-    evaluation = json.loads((tmp_path / "alone" / "evaluation.json").read_text())
+    done = equidiff("evaluate", "run", "null_samples=16", "likelihood=0", "heldout=[]", "typical=0")
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert evaluation["warnings"] == []
     reasons = {metric["name"]: metric["reason"] for metric in evaluation["metrics"]}
     assert reasons["typicality"] == "the method starts from no noise"
-    assert equidiff("report", "alone").returncode == 0
+    assert equidiff("report", "run").returncode == 0
 
 
 def test_with_raise_it_is_activation_maximisation(equidiff, tmp_path):

@@ -40,7 +40,7 @@ def draw(one, samples, size=8):
 
 @pytest.mark.parametrize("size", [2, 8])
 def test_samples_are_real_pictures_from_the_nearest_on(size):
-    found = draw(method(grey(0.9, 0.51, 0.5, 0.1, 0.47)), samples=3, size=size)
+    found = draw(method(grey(0.9, 0.51, 0.5, 0.05, 0.47)), samples=3, size=size)
     assert [one.index for one in found] == [0, 1, 2]
     assert [round(one.best["picture"].mean().item(), 4) for one in found] == [0.51, 0.47, 0.9], "not the query itself"
     assert [one.status for one in found] == ["converged", "budget", "budget"]

@@ -1,5 +1,7 @@
 """Methods side by side: when they are, what a row and the plots of costs say."""
 
+import pytest
+
 from equidiff_cli.report import methods
 from equidiff_cli.report.matrix import by_sample
 from equidiff_cli.report.page import render
@@ -37,7 +39,7 @@ def test_a_row_has_numbers_and_pictures(make_run, evaluated):
     assert found.columns[0].lines == ["numbers"] and len(found.columns) == 5
     (_, first), (_, second) = found.rows
     assert first[0].alt.startswith("2 of 4 converged; error 0.0") and "network evaluations 24" in first[0].alt
-    assert "time 1.50 s" in first[0].alt and "network evaluations 4;" in second[0].alt
+    assert "time 1.5 s" in first[0].alt and "network evaluations 4;" in second[0].alt
     assert all(cell.picture for cell in first[1:])
 
 
@@ -49,6 +51,6 @@ def test_costs_are_medians_and_what_is_free_is_named(make_run):
     assert {(line.name, line.x[0]) for line in nfe.lines} == {("A", 40), ("B", 4)}
     assert nfe.finding == "Without any: C." and seconds.finding == ""
     errors = sorted(0.02 * (1 + index * 7 % 5) / 2 for index in range(4))  # of tests/helpers/runs.py, in null spreads
-    assert nfe.lines[0].y[0] == (errors[1] + errors[2]) / 2 and len(nfe.rows) == 3
+    assert nfe.lines[0].y[0] == pytest.approx((errors[1] + errors[2]) / 2) and len(nfe.rows) == 3
     page = render(three)
     assert "Methods side by side" in page and "Error against network evaluations" in page
