@@ -133,7 +133,7 @@ def precision(one):
 
 def spectral(rows):
     """How far the mean of spectra is from that of real pictures, dB; rows (N, 2, B): spectra, and the real mean."""
-    return spectrum.spectral_distance(rows[:, 0], rows[:1, 1]).item()
+    return spectrum.spectral_distance(rows[:, 0], rows[:1, 1])
 
 
 def spectra(one):
