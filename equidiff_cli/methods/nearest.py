@@ -19,7 +19,7 @@ class Nearest:
 
     Args:
         threshold: tau; whether a picture is a member.
-        folder: (name, side of pictures) -> pictures (R, 3, S, S) in [0, 1] on the CPU, all of those below a folder.
+        folder: (name, side of pictures) -> pictures (R, 3, S, S) in [0, 1] on the CPU, all below a folder, and files.
         real: the name of the folder.
     """
 
@@ -43,7 +43,7 @@ class Nearest:
         """Read the folder, leaving the query (1, 3, S, S) out; `ValueError` where it holds no picture."""
         if query.shape[1] != 3 or min(query.shape[2:]) < 2:
             raise ValueError("method=nearest: shows pictures; this prior makes points")
-        found = self.folder(self.real, query.shape[-1])
+        found, _ = self.folder(self.real, query.shape[-1])
         own = (found - query.cpu()).square().mean((1, 2, 3)).sqrt() < SAME
         if own.all():
             raise ValueError(f"method.real={self.real}: holds no picture but the query itself")

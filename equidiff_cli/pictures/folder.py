@@ -9,7 +9,8 @@ from equidiff_cli.pictures.read import load
 
 
 def pictures_of(folder, size, most=None, key="real", least=2):
-    """Up to `most` pictures of a folder and those below it, (R, 3, size, size), cropped and resized as a query is.
+    """Up to `most` pictures of a folder and those below it, (R, 3, size, size), cropped and resized as a query is, and
+    their files.
 
     Args:
         most: None for all of them.
@@ -18,14 +19,15 @@ def pictures_of(folder, size, most=None, key="real", least=2):
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{key}={folder}: there is no such folder; give a folder of pictures")
-    found = []
+    found, files = [], []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             found.append(to_tensor(load(file, size, folder)))
         except ValueError:
             continue
+        files.append(file)
         if len(found) == most:
             break
     if len(found) < least:
         raise ValueError(f"{key}={folder}: holds {len(found)} pictures; at least {least} are needed")
-    return torch.stack(found)
+    return torch.stack(found), files

@@ -3,11 +3,12 @@
 
 import torch
 import torch.nn.functional as F
-from torchvision.transforms.v2 import functional
 
 
 def jpeg(x, quality):
     """Through a JPEG file of a quality in 1 to 95: colour at half the resolution (4:2:0); on the CPU, as files are."""
+    from torchvision.transforms.v2 import functional  # takes as long to import as torch
+
     pictures = (x.detach().cpu().float().clamp(0, 1) * 255).round().byte()
     return torch.stack([functional.jpeg(picture, quality) for picture in pictures]).to(x.device).float() / 255
 
@@ -16,6 +17,8 @@ def augmented(x, count, seed):
     """Common augmentations of a picture (1, 3, H, W), (count, 3, H, W): mirrored or not, cropped to a square of 0.8 to
     1 of its side and resized, brightness, contrast and saturation times 0.8 to 1.2 each; rounded as files are.
     """
+    from torchvision.transforms.v2 import functional  # as in `jpeg`
+
     made = []
     for number in range(count):
         generator = torch.Generator().manual_seed(seed * 2**20 + number)

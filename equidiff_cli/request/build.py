@@ -377,3 +377,8 @@ def recorded(run):
 def plain(config: DictConfig, group: str):
     """A group as a nested dict, to compare and to keep."""
     return OmegaConf.to_container(config[group], resolve=True)
+
+
+def plain_values(config: DictConfig):
+    """The values of a configuration without groups, as JSON takes them."""
+    return OmegaConf.to_container(config, resolve=True)

@@ -2,8 +2,9 @@
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
+from pathlib import Path
 
 import torch
 
@@ -35,7 +36,7 @@ class Case:
         lowpass: the filter of the run, pictures -> pictures.
         null: unguided samples of the prior.
         heldout: (name, network) of other networks; `heldout_reason` says why there is none.
-        real: pictures (R, 3, H, W) of a folder, or None.
+        real, real_files: pictures (R, 3, H, W) of a folder, or None, and their files.
         options: of the evaluation.
         pool: gives `Null` of so many unguided samples, for the law of the set.
         null_likelihood: gives `log_likelihoods` of the first `options.likelihood` unguided samples.
@@ -53,6 +54,7 @@ class Case:
     options: EvaluateConfig
     null_likelihood: Callable[[], tuple[torch.Tensor, torch.Tensor]]
     pool: Callable[[int], Null] | None = None
+    real_files: Sequence[Path] = ()
 
     def __post_init__(self, null, heldout, real):
         self.keep_what_was_asked_for()

@@ -233,7 +233,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for picture in arguments.queries:
             for objective in arguments.objectives:
-                real = pictures_of(arguments.real, 32, most=512) if arguments.real else None
+                real = pictures_of(arguments.real, 32, most=512)[0] if arguments.real else None
                 words = [f"query={query(picture, folder)}", f"objective={objective}"]
                 study = Study(words, arguments.samples, arguments.pool, real)
                 for name in names:

@@ -22,7 +22,7 @@ def grey(*levels):
 
 
 def method(pictures, query=None, threshold=1e-3):
-    made = Nearest(threshold, lambda name, side: pictures, real=".")
+    made = Nearest(threshold, lambda name, side: (pictures, []), real=".")
     made.prepare(grey(0.5) if query is None else query, None)
     return made
 
