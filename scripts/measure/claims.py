@@ -86,10 +86,10 @@ class Study:
         self.null = unguided(prior, {"prior": prior.name, "weights": prior.weights}, pool, BATCH).pictures
         self.unit = self.value(self.null).std(0, unbiased=False).norm()
         self.network, self.index = heldout(self.parts), self.parts.question.objective.index
-        half = len(self.null) // 2
+        self.drawable = 3 * len(self.null) // 4
         self.facts = {
-            "reference": seen(self.network, self.null[half:])[1],
-            "power": spectrum.radial(self.null[half:])[1],
+            "reference": seen(self.network, self.null[self.drawable :])[1],
+            "power": spectrum.radial(self.null[self.drawable :])[1],
         }
         self.facts["power"] = spectrum.radial(real)[1] if real is not None else self.facts["power"]
 
@@ -120,10 +120,10 @@ class Study:
 
     def rejected(self):
         """Unguided samples whose values, of the picture and of its filtered copy, lie within `TOLERANCE`."""
-        half = self.null[: len(self.null) // 2]
+        some = self.null[: self.drawable]
         lowpass = self.parts.question.lowpass
-        fits = torch.maximum(self.errors(half), self.errors(lowpass(half))) <= TOLERANCE
-        return self.measured("rejection", half[fits][: self.samples])
+        fits = torch.maximum(self.errors(some), self.errors(lowpass(some))) <= TOLERANCE
+        return self.measured("rejection", some[fits][: self.samples])
 
 
 def precision(one):

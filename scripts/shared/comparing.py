@@ -16,7 +16,8 @@ class Quantity:
         name: in words.
         of: what was drawn for a query -> rows (N, ...), one a sample.
         value: rows -> a number.
-        half: whether it is taken of half of the samples, drawn without repeats: for what repeats would change.
+        half: whether it is taken of half of the samples, drawn without repeats, and of as many of both that are
+            compared: for what depends on how many there are and would be changed by repeats.
     """
 
     name: str
@@ -33,14 +34,18 @@ def share(rows):
     return rows.double().mean().item()
 
 
-def values(quantity, parts, seed):
+def values(quantity, parts, seed, others=None):
     """The mean over queries of a quantity of each of `parts`, and `RESAMPLES` of it, samples drawn anew within each
     query (Efron & Tibshirani 1993); what is taken of half has the mean of these in the place of the first."""
     generator = torch.Generator().manual_seed(seed)
     rows = [quantity.of(part) for part in parts]
+    most = [min(map(len, pair)) for pair in zip(rows, map(quantity.of, others or parts), strict=True)]
     found = torch.tensor(
         [
-            [quantity.value(one[chosen(len(one), quantity.half, generator)]) for one in rows]
+            [
+                quantity.value(one[chosen(len(one), size // 2 if quantity.half else None, generator)])
+                for one, size in zip(rows, most, strict=True)
+            ]
             for _ in range(RESAMPLES // (5 if quantity.half else 1))
         ],
         dtype=torch.float64,
@@ -49,10 +54,10 @@ def values(quantity, parts, seed):
     return found.mean().item() if quantity.half else whole, found
 
 
-def chosen(count, half, generator):
-    """Rows of a resample of `count`."""
-    if half:
-        return torch.randperm(count, generator=generator)[: max(count // 2, 1)]
+def chosen(count, some, generator):
+    """Rows of a resample of `count`; or `some` of them, none twice."""
+    if some is not None:
+        return torch.randperm(count, generator=generator)[: max(some, 1)]
     return torch.randint(count, (count,), generator=generator)
 
 
@@ -69,7 +74,7 @@ def compared(quantity, first, second, lower, seed=0):
         first, second: what was drawn, one a query.
         lower: whether the claim is that the first has less (True), or more.
     """
-    (a, some), (b, others) = values(quantity, first, seed), values(quantity, second, seed + 1)
+    (a, some), (b, others) = values(quantity, first, seed, second), values(quantity, second, seed + 1, first)
     low, high = bounds(some - others)
     as_claimed, against = (high < 0, low > 0) if lower else (low > 0, high < 0)
     verdict = SUPPORTED if as_claimed else REFUTED if against else UNDECIDED

@@ -30,6 +30,7 @@ def test_of_half_nothing_is_repeated():
     different = Quantity("different", lambda rows: rows, lambda rows: float(len(rows.unique())), half=True)
     value, found = values(different, [torch.arange(40)], 0)
     assert value == 20 and set(found.tolist()) == {20.0}
+    assert values(different, [torch.arange(40)], 0, [torch.arange(10)])[0] == 5, "of as many as there are of the other"
     assert values(Quantity("share", lambda rows: rows, share), [torch.tensor([True, False])], 0)[0] == 0.5
 
 
