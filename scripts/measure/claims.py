@@ -175,7 +175,7 @@ CLAIMS = {  # claim: (quantity, first, second, whether the claim is that the fir
 
 
 def vendi(features):
-    return vendi_score(1 - cosine_distances(features, features)).item()
+    return vendi_score(1 - cosine_distances(features, features))
 
 
 def memory(prior):
