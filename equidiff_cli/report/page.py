@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from equidiff_cli import __version__
-from equidiff_cli.report import comparisons, matrix, plots, words
+from equidiff_cli.report import comparisons, matrix, methods, plots, words
 from equidiff_cli.report.asked import sentences
 from equidiff_cli.report.explained import explained
 from equidiff_cli.report.film import strips
@@ -181,6 +181,12 @@ def warnings(run):
     return found
 
 
+def pictures(runs, links):
+    """The `Matrix` of the samples of each run, with its numbers where their methods differ."""
+    found = matrix.by_sample(runs, links)
+    return methods.side_by_side(found, runs) if found and methods.several(runs) else found
+
+
 def overview(runs, names, keys):
     """What the template needs to compare several runs."""
     links = {i: f"#run-{i}" for i in range(MOST_SECTIONS)}
@@ -190,12 +196,14 @@ def overview(runs, names, keys):
         shown = [comparisons.deviation(runs, names), swept, *comparisons.compared(runs, names, comparisons.DEVIATION)]
     else:
         shown = [swept, *comparisons.compared(runs, names)]
+    if methods.several(runs):
+        shown = [*methods.costs(runs, names), *shown]
     different = kinds(runs)
     return {
         "outcomes": outcomes(runs, keys, links),
         "measured": measured(runs, links),
         "left": keys[MOST_KEYS:],
-        "matrices": [it for it in (matrix.by_settings(runs, links), matrix.by_sample(runs, links)) if it],
+        "matrices": [it for it in (matrix.by_settings(runs, links), pictures(runs, links)) if it],
         "plots": [plot for plot in shown if plot],
         "unevaluated": comparisons.CUTOFF in asked and shown[0] is None,
         "different": different if len(different) > 1 else [],

@@ -261,6 +261,11 @@ def error(run, row):
     return distance, "units of the objective"
 
 
+def noiseless(records):
+    """Whether samples were made from no noise, by their records: then they have no latents, and none are missing."""
+    return bool(records) and all("latent_norm" in record and record["latent_norm"] is None for record in records)
+
+
 def typicality(run, record):
     """|z|^2 / d of the starting noise, 1 for a typical one; None if unknown."""
     norm = record.get("latent_norm")

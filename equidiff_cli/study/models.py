@@ -7,6 +7,7 @@ import logging
 from equidiff_cli.engine.device import pick_precision
 from equidiff_cli.engine.trial import steady
 from equidiff_cli.parts.wrapped import Evidence
+from equidiff_cli.pictures.folder import pictures_of
 from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.request.build import (
     bring,
@@ -25,7 +26,6 @@ from equidiff_cli.study.cache import cached
 from equidiff_cli.study.case import Case
 from equidiff_cli.study.classes import incomparable
 from equidiff_cli.study.null import log_likelihoods, null_seeds, unguided
-from equidiff_cli.study.real import pictures_of
 from equidiff_cli.target.copies import copied
 from equidiff_cli.target.small import CIFAR10
 from equidiff_cli.weights.read import sha256

@@ -1,4 +1,4 @@
-"""A folder of real pictures to compare samples with."""
+"""A folder of real pictures."""
 
 from pathlib import Path
 
@@ -8,12 +8,17 @@ from equidiff_cli.pictures.convert import to_tensor
 from equidiff_cli.pictures.read import load
 
 
-def pictures_of(folder, size, most):
+def pictures_of(folder, size, most=None, key="real", least=2):
     """Up to `most` pictures of a folder and those below it, (R, 3, size, size), cropped and resized as a query is, and
-    their files."""
+    their files.
+
+    Args:
+        most: None for all of them.
+        key, least: what the folder is called, and how many pictures it has to hold, else `ValueError`.
+    """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"real={folder}: there is no such folder; give a folder of pictures")
+        raise ValueError(f"{key}={folder}: there is no such folder; give a folder of pictures")
     found, files = [], []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
@@ -23,6 +28,6 @@ def pictures_of(folder, size, most):
         files.append(file)
         if len(found) == most:
             break
-    if len(found) < 2:
-        raise ValueError(f"real={folder}: holds {len(found)} pictures; at least 2 are needed")
+    if len(found) < least:
+        raise ValueError(f"{key}={folder}: holds {len(found)} pictures; at least {least} are needed")
     return torch.stack(found), files
