@@ -8,6 +8,7 @@ from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import Plan
 from equidiff_cli.engine.start import loss_scale, null_distance, settled, slots_for
 from equidiff_cli.methods.events import Finished, Step
+from equidiff_cli.runs import shards
 
 SECONDS = 10.0  # between saves while no sample finishes
 SHARE = 0.02  # of the time that saving may take, at most
@@ -45,7 +46,8 @@ class State:
         if facts and facts["asked"] == asked:
             plan, size = Plan(**facts["plan"]), facts["size"]
         else:
-            plan = settled(parts)
+            known = shards.settled(run.path)  # by another shard of the run
+            plan = Plan(**known["plan"]) if known else settled(parts)
             size = plan.batch
         slots, memory = slots_for(parts, size), Memory(plan)
         if facts:
@@ -54,7 +56,11 @@ class State:
             spread, began = facts["spread"], began - facts["elapsed"]
         else:
             say(f"first its spread over {parts.null_samples} unguided samples", plan)
-            spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
+            spread = (
+                known["spread"] if known else null_distance(parts.prior, parts.question, parts.null_samples, memory)
+            )
+            if shards.is_shard(run.path):  # the first one's word counts, also where two have measured
+                spread = shards.settle(run.path, {"plan": asdict(memory.plan), "spread": spread})["spread"]
         parts.question.scale = loss_scale(parts.loss_scale, spread)
         return cls(run, slots, memory, asked, parts.question.target.tolist(), spread, began)
 
