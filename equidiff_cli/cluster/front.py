@@ -148,17 +148,17 @@ def merged(directory):
 
 
 def failure(asked, task, job):
-    """What to say of a task that did not end well: its directory and why, by Slurm's book or the last line of its log."""
+    """What to say of a task that did not end well: its directory, and why by Slurm's book or the end of its log."""
     book = slurm.ended(job) if job and asked.engine == "slurm" else slurm.Ended()
+    where, killed = os.path.relpath(task.directory), None
+    if book.state not in (None, "FAILED", "COMPLETED"):
+        killed = book.state
+    elif book.code and book.code > 2:
+        killed = f"ended with exit code {book.code}"
+    if killed:  # from outside, so its log does not say why
+        return Failed(f"{where}: {killed} (Slurm job {job}); the same command with {asked.again} goes on")
     said = last_line(task.directory / names.LOG) or (last_line(log_of(asked, job)) if job else "")
-    where = os.path.relpath(task.directory)
-    if book.state not in (None, "FAILED", "COMPLETED"):  # killed from outside, so its log does not say why
-        return Failed(f"{where}: {book.state} (Slurm job {job}); the same command with {asked.again} goes on")
-    if book.code and book.code > 2:
-        return Failed(
-            f"{where}: ended with exit code {book.code} (Slurm job {job}); the same command with {asked.again} goes on"
-        )
-    kind = WrongRequest if book.code == 2 else Failed
+    kind = WrongRequest if book.code == WrongRequest.code else Failed
     return kind(f"{where}: {said or 'did not finish, and left no log'}")
 
 

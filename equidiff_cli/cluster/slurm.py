@@ -50,9 +50,8 @@ def check(cluster, jobs):
     said = [re.sub(r"^(sbatch: )?(error: )?(allocation failure: )?", "", line) for line in done.stderr.splitlines()]
     reason = next((line for line in reversed(said) if line.strip()), f"exit code {done.returncode}")
     if "array" in reason.lower():
-        raise WrongRequest(
-            f"{jobs} jobs: Slurm takes no array of so many ({reason}); cluster.chunk=... puts several in one"
-        )
+        hint = "fewer runs or shards, or several runs a job by cluster.chunk=..."
+        raise WrongRequest(f"{jobs} jobs: Slurm takes no array of so many ({reason}); ask for {hint}")
     key = next((key for word, key in KEYS.items() if word in reason.lower()), None)
     what = "cluster=slurm" if key is None else f"cluster.{key}={cluster[key]}"
     raise WrongRequest(f"{what}: Slurm refuses such a job: {reason}")
@@ -106,15 +105,9 @@ def queue(ids):
     if done.returncode:
         return {} if GONE in done.stderr else None
     rows = [line.strip().split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
-    return {
-        one: "running"
-        if state in ("RUNNING", "COMPLETING", "SUSPENDED")
-        else "starting"
-        if reason == "None"
-        else reason
-        for one, state, reason in rows
-        if one in ids
-    }
+    going = ("RUNNING", "COMPLETING", "SUSPENDED")
+    found = {one: "running" if state in going else reason for one, state, reason in rows if one in ids}
+    return {one: "starting" if what == "None" else what for one, what in found.items()}
 
 
 def ended(one):

@@ -1,4 +1,4 @@
-"""From the words of `equidiff run` to the runs that a cluster is to do: composed and checked before anything is made."""
+"""From the words of `equidiff run` to the runs that a cluster is to do: composed and checked, nothing is made yet."""
 
 import os
 import re

@@ -20,7 +20,11 @@ def settled(path):
 
 
 def settle(path, facts):
-    """Settle `facts` for all shards unless one has settled others by now; returns those that count."""
+    """Settle `facts` for all shards unless one has settled others by now; returns those that count. A run that is no
+    shard settles them for itself.
+    """
+    if not is_shard(path):
+        return facts
     file = Path(path).parent / names.SETTLED
     beside = file.with_name(f".{file.stem}.{Path(path).name}.{os.getpid()}")
     beside.write_text(json.dumps(facts))

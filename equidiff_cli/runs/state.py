@@ -56,11 +56,10 @@ class State:
             spread, began = facts["spread"], began - facts["elapsed"]
         else:
             say(f"first its spread over {parts.null_samples} unguided samples", plan)
-            spread = (
-                known["spread"] if known else null_distance(parts.prior, parts.question, parts.null_samples, memory)
-            )
-            if shards.is_shard(run.path):  # the first one's word counts, also where two have measured
-                spread = shards.settle(run.path, {"plan": asdict(memory.plan), "spread": spread})["spread"]
+            if not known:
+                spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
+                known = shards.settle(run.path, {"plan": asdict(memory.plan), "spread": spread})
+            spread = known["spread"]
         parts.question.scale = loss_scale(parts.loss_scale, spread)
         return cls(run, slots, memory, asked, parts.question.target.tolist(), spread, began)
 
