@@ -23,7 +23,6 @@ KEYS = {  # a word of Slurm's refusal: the key that it is about
     "gpu": "gpus",
     "memory": "memory",
     "cpu": "cpus",
-    "node configuration": "gpus",
 }
 GONE = "Invalid job id specified"
 LIMIT = 60  # seconds that one of Slurm's commands may take
@@ -53,7 +52,8 @@ def check(cluster, jobs):
         hint = "fewer runs or shards, or several runs a job by cluster.chunk=..."
         raise WrongRequest(f"{jobs} jobs: Slurm takes no array of so many ({reason}); ask for {hint}")
     key = next((key for word, key in KEYS.items() if word in reason.lower()), None)
-    what = "cluster=slurm" if key is None else f"cluster.{key}={cluster[key]}"
+    keys = [key] if key else [key for key in ("partition", "gpus", "cpus", "memory") if cluster[key]]
+    what = " ".join(f"cluster.{key}={cluster[key]}" for key in keys)
     raise WrongRequest(f"{what}: Slurm refuses such a job: {reason}")
 
 
