@@ -70,7 +70,9 @@ def test_a_sweep_with_a_job_that_fails_and_the_same_command_again(equidiff, tmp_
     assert len(said) == 1 and said[0].startswith("equidiff: S/0: ") and "broken on purpose" in said[0]
     job = json.loads((tmp_path / "S" / "jobs.json").read_text())["0"]
     assert slurm.ended(job) == slurm.Ended("FAILED", 2)  # so afterok works
-    assert equidiff("run", "hydra.run.dir=alone", *words[:1], "objective._target_=mine.good", *words[2:-1]).returncode == 0
+    assert (
+        equidiff("run", "hydra.run.dir=alone", *words[:1], "objective._target_=mine.good", *words[2:-1]).returncode == 0
+    )
     assert contents(tmp_path / "S" / "1") == contents(tmp_path / "alone")
     (tmp_path / "mine.py").write_text(OWN.replace("raise", "return good(target, query); raise"))
     done = equidiff("run", *SLURM, *words)
