@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ def test_a_run_that_is_requeued_and_preempted_ends_with_the_same_bytes(equidiff,
 
 
 def test_shards_on_two_nodes_of_which_one_dies(equidiff, tmp_path):
-    """Submitted without waiting; the same command finds the jobs, and collects them when the node's job ran elsewhere."""
+    """Submitted without waiting; the same command finds the jobs, and collects when the node's ran elsewhere."""
     words = ["samples=12", "batch=3", "budget.steps=40", *(word for word in TINY if "budget.steps" not in word)]
     words = [*SLURM, "shards=2", "hydra.sweep.dir=N", *words]
     done = equidiff("run", *words, "cluster.wait=false")
@@ -152,15 +153,11 @@ def kill_node(node):
     pid = int((folder() / f"slurmd.{node}.pid").read_text())
     os.kill(pid, signal.SIGKILL)
     for process in Path("/proc").glob("[0-9]*"):
-        words = (process / "cmdline").read_bytes() if (process / "cmdline").exists() else b""
-        environment = b""
-        try:
-            environment = (process / "environ").read_bytes()
-        except OSError:
-            continue
-        ours = f"SLURMD_NODENAME={node}\0".encode() in environment and b"submitit" in words
-        if ours or words.startswith(b"slurmstepd: [") and (process / "cwd").resolve().name == f"spool.{node}":
-            os.kill(int(process.name), signal.SIGKILL)
+        with suppress(OSError):  # it has ended
+            words, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
+            step = words.startswith(b"slurmstepd: [") and (process / "cwd").resolve().name == f"spool.{node}"
+            if step or (b"submitit" in words and f"SLURMD_NODENAME={node}\0".encode() in environment):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def revive_node(node):
