@@ -69,7 +69,7 @@ def test_the_run_directory_is_complete_and_nothing_else(finished):
 def test_records_hold_what_the_contract_says(finished):
     _, _, directory = finished
     keys = "index seed label status steps nfe restarts seconds loss loss_unfiltered loss_filtered target objective"
-    keys += " objective_filtered objective_saved loss_saved on_file seen latent_norm file sha256"
+    keys += " objective_filtered objective_saved loss_saved on_file distance seen latent_norm file sha256"
     records = records_of(directory)
     assert sorted(record["index"] for record in records) == [0, 1, 2]
     for record in records:
@@ -258,7 +258,7 @@ WRONG = {
     ),
     "unknown option": (["run", "objective=logitt"], "objective=logitt: use one of.*logit"),
     "key of the budget": (["run", "budget.step=3"], "budget.step: no such key; use one of budget.patience"),
-    "added key": (["run", "+sampels=3"], "sampels: no such key; the nearest of 21 names are samples"),
+    "added key": (["run", "+sampels=3"], "sampels: no such key; the nearest of 28 names are samples"),
     "number for an option": (["run", "optimizer=3"], "optimizer=3: use one of adam, gauss_newton, polyak, sgd"),
     "sweep without -m": (["run", "seed=1,2"], "seed=1,2: several values; -m sweeps over them"),
     "unknown flag": (["run", "--dry-run"], "--dry-run: no such option; values are given as key=value, run --help"),
@@ -325,7 +325,7 @@ WRONG = {
     "own function": (["run", "objective=function", "objective._target_=no.such"], "objective._target_=no.such: "),
     "missing query": (["run", "query=nothing.png"], "query=nothing.png: no such file.*cat"),
     "unquoted name": (["run", "query=a=b.png"], "query=a=b.png: .*quoted"),
-    "optimizer": (["run", "optimizer.lr=-1"], "optimizer.lr=-1: must be a number above 0"),
+    "optimizer": (["run", "optimizer=sgd", "optimizer.lr=-1"], "optimizer.lr=-1: must be a number above 0"),
     "optimizer option": (["run", "optimizer=sgdd"], "optimizer=sgdd: use one of adam, gauss_newton, polyak"),
     "optimizer key of another": (
         ["run", "optimizer=sgd", "optimizer.epsilon=1"],

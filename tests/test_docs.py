@@ -44,6 +44,33 @@ def test_the_examples_of_the_readme_run_in_a_fresh_clone(tmp_path, monkeypatch, 
     assert done.returncode == 0 and "outputs/" in done.stdout, done.stderr
 
 
+CHOOSING = (DOCS / "how-to-choose.md").read_text()
+ASKED = re.findall(r"^equidiff run (.*)$", CHOOSING, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", ASKED)
+def test_the_examples_of_questions(tmp_path, words):
+    assert len(ASKED) >= 9
+    small = ("prior=embedded", "samples=1", "budget.steps=1", "prior.steps=1", "null_samples=4", "least_psnr=0")
+    done = command.in_process(["run", *shlex.split(words), *small], tmp_path)
+    assert done.returncode == 0 and "outputs/" in done.stdout, done.stderr
+
+
+def test_every_question_and_what_goes_with_it_has_a_row():
+    rows = "\n".join(line for line in CHOOSING.splitlines() if line.startswith("|"))
+    questions = [f"question={file.stem}" for file in (DOCS.parent / "configs" / "question").glob("*.yaml")]
+    for words in (
+        *questions,
+        "objective=all",
+        "near=",
+        "region=",
+        "region_role=evidence",
+        "diverse=true",
+        "query=none",
+    ):
+        assert words in rows, words
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extend")

@@ -7,6 +7,7 @@ import torch
 
 from equidiff_cli.checks import choices
 from equidiff_cli.circles.plane import EXTENT, from_plane, to_plane
+from equidiff_cli.pictures.read import NOTHING
 
 SHIPPED = {"inner": (0.8, 0.0), "boundary": (1.0, 0.0), "outer": (1.2, 0.0)}
 
@@ -19,9 +20,11 @@ class Points:
     def query(self, query, size):
         """The point of two numbers in one text, or of a shipped name; `ValueError` naming what is accepted.
 
-        A point is one pixel, whatever `size` says.
+        A point is one pixel, whatever `size` says; of no query, the origin.
         """
         query = str(query)
+        if query == NOTHING:
+            return self._point((0.0, 0.0))
         if query in SHIPPED:
             return self._point(SHIPPED[query])
         words = query.replace(",", " ").split()

@@ -121,6 +121,7 @@ def collect(asked, name):
                 failures.append(Failed(f"{os.path.relpath(run.directory)}: {error}"))
                 continue
         name(run.directory)
+    asked.note()
     return failures
 
 

@@ -44,6 +44,8 @@ def work(parts, run):
     for line in parts.summary["warnings"]:
         progress.say(f"warning: {line}")
     run.save_query(parts.picture)
+    if parts.region is not None:
+        run.save_region(parts.region)
     new, state = run.facts is None, State.of(run, parts, say)
     if new and (forecast := getattr(parts.method, "forecast", None)):
         line = forecast(parts.prior, parts.question, len(parts.seeds), parts.null_samples, state.memory)
@@ -67,7 +69,11 @@ def work(parts, run):
         progress.say(f"warning: {line}")
     found = "; ".join(filter(None, (progress.counts(), recorder.lost())))
     progress.say(f"{found}; pictures in {run.samples}, side by side in {run.grid}")
-    if line:
+    if getattr(parts.question, "endless", False):
+        progress.say(
+            "nothing was to be reached: the budget was used up, the highest and lowest values stand in the records"
+        )
+    elif line:
         progress.say(line)
     return [run.path]
 

@@ -7,8 +7,16 @@ from equidiff_cli.engine.trial import varied
 from equidiff_cli.errors import WrongRequest
 
 
+def begin(parts):
+    """Find where samples begin, if that is near the query, and keep how near it was found."""
+    if hasattr(parts.prior, "find"):
+        parts.prior.find()
+        parts.summary["start"] = {"psnr": parts.prior.psnr, "near": list(parts.prior.near)}
+
+
 def settled(parts):
     """The first `Plan` of a run: as asked, or as memory allows."""
+    begin(parts)
     return settle(parts.batch, parts.checkpoint, parts.gradient_steps, len(parts.seeds), parts.prior, parts.question)
 
 

@@ -7,6 +7,7 @@ import shlex
 from equidiff_cli.request.build import in_units_of
 from equidiff_cli.request.part import parameters, part
 
+KEEPING = ("GaussNewton", "Polyak")  # optimisers that keep the norm of the noise by themselves
 ENOUGH = 64  # samples, from which on an interval of any share is narrow enough
 POOL = 4096  # unguided samples, among which the law of a common value is found
 
@@ -21,13 +22,18 @@ def asked(run):
         "complete": run.complete,
         "steps": config.budget.steps,
         "threshold": in_units_of(part(config, "distance"), config)[1],
-        "cutoff": config.filter.get("cutoff"),
+        "cutoff": lowest(config.filter.get("cutoff")),
+        "robust": "robust" in config and config.robust._target_.endswith(".Views"),
         "optimizer": config.optimizer._target_.rpartition(".")[2] if takes_optimizer(config) else None,
-        "rate": config.optimizer.get("lr"),
         "seed": config.seed,
         "failed": run.nonfinite,
         "rejection": None if pool is None else {"pool": pool, "tolerance": tolerance},
     }
+
+
+def lowest(cutoff):
+    """The cutoff, or the lowest of several."""
+    return cutoff if cutoff is None or isinstance(cutoff, (int, float)) else min(cutoff)
 
 
 def takes_optimizer(config):
@@ -61,9 +67,10 @@ def noise(verdicts, _numbers, asked):
         return ""
     if asked["optimizer"] is None:
         return "Keep nearer to the noise that the prior knows: smaller or fewer steps of the method"
-    if asked["optimizer"] != "Shampoo":
-        return f"Draw them with an optimiser that keeps the noise's length: {again(asked, {'optimizer': 'shampoo'})}"
-    return f"Take smaller steps: {again(asked, {'optimizer.lr': number(asked['rate'] / 2)})}"
+    if asked["optimizer"] not in KEEPING:
+        keeping = again(asked, {"optimizer": "gauss_newton"})
+        return f"Draw them with an optimiser that keeps the noise's length: {keeping}"
+    return f"Keep the noise's spectrum, too: {again(asked, {'optimizer.noise': 'white'})}"
 
 
 def objective(verdicts, numbers, asked):
@@ -127,6 +134,9 @@ def fragile(verdicts, _numbers, asked):
     """An agreement that an everyday change destroys."""
     if (verdicts["held"], verdicts["jpeg"]) != ("yes", "lost"):
         return ""
+    if not asked["robust"]:
+        around = again(asked, {"robust": "views"})
+        return f"The agreement does not survive JPEG, ask that it hold around the picture, too: {around}"
     return f"The agreement does not survive JPEG, ask for coarser evidence: {coarser(asked)}"
 
 

@@ -7,6 +7,7 @@ sentence that its own numbers refute is a defect. What has no number is not spok
 
 from equidiff_cli.evaluation.advice import advice
 from equidiff_cli.evaluation.looks import typical
+from equidiff_cli.evaluation.moved import moved
 from equidiff_cli.evaluation.phrases import beside, by_chance, number, plural, sentence, wide, with_interval
 
 MOST, HALF = 0.9, 0.5  # shares from which on something is said of all, and of most samples
@@ -49,6 +50,8 @@ class Numbers:
 
     def __init__(self, evaluation, failed=0):
         self.rows, self.query, self.failed = evaluation["per_sample"], evaluation["query_seen"], failed
+        self.question = evaluation.get("question") or {}
+        self.unit = next(iter(evaluation.get("null_middle", [])), 0.0), evaluation.get("null_spread", 1.0)
         self.metrics = {f"{one['section']}.{one['name']}": one for one in evaluation["metrics"]}
 
     def __getitem__(self, name):
@@ -72,6 +75,8 @@ class Numbers:
 
 def held(numbers):
     """Is the objective held, on the saved files and after JPEG?"""
+    if numbers.question.get("endless"):
+        return moved(numbers.rows, numbers.question, numbers.unit)
     within = numbers.first("invariance.success_")
     if not within:
         return "unknown", "Cannot be told", numbers.reason("invariance.success_")

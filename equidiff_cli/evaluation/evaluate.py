@@ -4,6 +4,7 @@ from equidiff_cli.evaluation.advice import asked
 from equidiff_cli.evaluation.agreement import agreement
 from equidiff_cli.evaluation.conclusions import conclusions
 from equidiff_cli.evaluation.cost import cost
+from equidiff_cli.evaluation.counterfactual import counterfactual
 from equidiff_cli.evaluation.diversity import diversity
 from equidiff_cli.evaluation.frequency import frequency
 from equidiff_cli.evaluation.invariance import invariance
@@ -13,7 +14,7 @@ from equidiff_cli.evaluation.seen import seen
 from equidiff_cli.evaluation.typical import typical
 
 FORMAT = 1
-SECTIONS = (invariance, frequency, diversity, realism, typical, agreement, cost, mixing)
+SECTIONS = (invariance, counterfactual, frequency, diversity, realism, typical, agreement, cost, mixing)
 
 
 def evaluate(case):
@@ -35,6 +36,8 @@ def evaluate(case):
         "missing": run.missing,
         "null_spread": case.spread,
         "null_samples": len(case.unguided),
+        "null_middle": case.unguided.values.mean(0).tolist(),
+        "question": case.asked,
         "query_seen": seen(case.query)[0],
         "per_sample": rows,
         "columns": columns,

@@ -44,6 +44,11 @@ class Rejection:
         while slots.unfinished:
             yield from memory.attempt(lambda: self.step(prior, question, slots, memory.plan.batch))
 
+    def suits(self, question, pictures):
+        """`ValueError` for a question that no picture ever answers."""
+        if getattr(question, "endless", False):
+            raise WrongRequest("method=rejection: a value that is raised or lowered without end accepts no picture")
+
     def fits(self, unfiltered, filtered):
         """Whether a picture with these losses (N,) is accepted: a box, so that neither value pays for the other."""
         return torch.maximum(unfiltered, filtered) <= self.tolerance**2
@@ -169,7 +174,7 @@ def measure(prior, question, noise, batch, keep=None):
         z0 = z0.to(prior.device)
         z = prior.flow(z0)
         x = prior.filed(prior.decode(z))
-        unfiltered, filtered, values, values_filtered = question(x.clone())
+        unfiltered, filtered, values, values_filtered, *_ = question(x.clone())
         part = dict(loss=unfiltered + filtered, loss_unfiltered=unfiltered, loss_filtered=filtered)
         part |= dict(objective=values, objective_filtered=values_filtered, z_start=z0, z=z, picture=x)
         parts.append(part if keep is None else {name: part[name] for name in keep})

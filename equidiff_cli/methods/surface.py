@@ -36,7 +36,17 @@ class Surface:
             raise WrongRequest("method=walk: the question has no residuals, whose zero is walked on")
         x = pictures.detach().clone().requires_grad_()
         with torch.enable_grad():
-            residuals = question.residuals(*question(x.clone())[2:])
+            _, _, values, filtered, *besides = question(x.clone())
+            if besides or getattr(question, "endless", False):
+                raise WrongRequest(
+                    "method=walk: walks where a value is held or reached, without a region, diverse or a penalty"
+                )
+            if filtered.shape != values.shape:
+                raise WrongRequest(
+                    "method=walk: several views of a picture share one equation, which has no direction where it holds;"
+                    " use one filter.cutoff and robust=none"
+                )
+            residuals = question.residuals(values, filtered)
         seen, columns = [], []
         for k, column in enumerate(residuals.detach().unbind(1)):
             if not any(torch.equal(column, other) for other in seen):
@@ -60,14 +70,14 @@ class Surface:
     def residuals(self, z):
         """c (n, R)."""
         parts = []
-        for part in z.view(-1, *self.prior.latent_shape).split(self.memory.plan.batch):
+        for part in z.view(-1, *self.prior.noise_shape).split(self.memory.plan.batch):
             x = self.prior.decode(self.prior.flow(part))
-            parts.append(self.question.residuals(*self.question(x)[2:])[:, self.columns])
+            parts.append(self.question.residuals(*self.question(x)[2:4])[:, self.columns])
         return torch.cat(parts)
 
     def place(self, z):
         """The place at z, on the set or not: "at", "residuals", what `framed` gives, and what `evaluate` measures."""
-        plan, shaped = self.memory.plan, z.view(-1, *self.prior.latent_shape)
+        plan, shaped = self.memory.plan, z.view(-1, *self.prior.noise_shape)
         last = torch.zeros(len(z), dtype=torch.bool)
         measured, slope, _ = joined(
             [

@@ -27,6 +27,19 @@ def _decays(key, values):
     return tuple(_decay(key, value) for value in values)
 
 
+def _numbers(key, value):
+    """A number or a list of them, as a list."""
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    if several and not value:
+        raise ValueError(f"{key}={value}: must be a number, or a list of numbers")
+    return [float(number(key, one)) for one in (value if several else [value])]
+
+
+def _optional(check):
+    """What `check` accepts, or null."""
+    return lambda key, value: None if value is None else check(key, value)
+
+
 def _truth(key, value):
     if not isinstance(value, bool):
         raise ValueError(f"{key}={value}: must be true or false")
@@ -84,6 +97,12 @@ ACCEPTED = {
     "optimizer.most": partial(number, minimum=1, whole=True),
     "optimizer.noise": _word("free", "sphere", "white"),
     "optimizer.normalize": _truth,
+    "question.change": _optional(number),
+    "question.margin": _positive,
+    "question.percentile": _optional(partial(number, minimum=0, maximum=100)),
+    "question.stay": partial(number, minimum=0),
+    "question.stride": _positive,
+    "question.value": _optional(_numbers),
     "robust.contrast": _positive,
     "robust.jpeg": _quality,
     "robust.mirror": _truth,

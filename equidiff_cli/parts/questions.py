@@ -1,10 +1,15 @@
-"""Lines 9-11 of the algorithm: what is asked of a picture, as a loss."""
+"""Lines 9-11 of the algorithm: what is asked of a picture, as a loss.
+
+Here is the question of the invariant set; those in `reaching.py` and `raising.py` ask for other values.
+"""
 
 import torch
 
 
 class Invariance:
     """Lines 9-11: how far pictures are from the invariant set of the query.
+
+    `target` (K,) is what the values are to be, `of_query` (K,) what they are for the query.
 
     Args:
         objective: pictures (N, 3, H, W) in [0, 1] -> values (N, K).
@@ -15,6 +20,7 @@ class Invariance:
     """
 
     asks = "holding the {objective} in {target} at the query's value"
+    endless = False  # whether there is no loss at which a sample has what was asked for
 
     def __init__(self, objective, distance, lowpass, query):
         if not callable(objective):
@@ -30,7 +36,28 @@ class Invariance:
                 raise ValueError(
                     "objective: its values cannot be differentiated; no argmax, detach or no_grad in it or the target"
                 )
-        self.target = values[0].float()
+        self.target = self.of_query = values[0].float()
+
+    @property
+    def wanted(self):
+        """The values (K,) to record as those asked for, NaN where none is."""
+        return self.target
+
+    def known(self):
+        """What unguided samples told, as JSON takes it, for a run that goes on: `recall` takes it up."""
+        return {}
+
+    def recall(self, known):
+        """Take up what `known` gave."""
+
+    def remarks(self, records):
+        """What to say of the records of all samples when a run ends, a list of lines."""
+        return []
+
+    @torch.no_grad()
+    def values(self, pictures, batch):
+        """Values (M, K), float32, of pictures (M, 3, H, W), `batch` of them at once."""
+        return torch.cat([self.objective(part) for part in pictures.split(batch)]).float()
 
     @torch.no_grad()
     def spread(self, pictures, batch):
@@ -39,8 +66,13 @@ class Invariance:
         On unguided samples this is what chance gives, the *null distance*: the unit in which losses are comparable
         between objectives.
         """
-        values = torch.cat([self.objective(part) for part in pictures.split(batch)]).float()
+        values = self.values(pictures, batch)
         return self.distance(values, values.mean(0)).mean().item()
+
+    def both(self, x):
+        """Values of pictures (N, 3, H, W), (N, K), and of their V views, (N, V K), in one pass."""
+        values, filtered = self.objective(torch.cat([x, self.lowpass(x)])).float().tensor_split([len(x)])
+        return values, filtered.view(-1, *values.shape).transpose(0, 1).flatten(1)  # (V N, K) -> (N, V K)
 
     def residuals(self, values, filtered):
         """(N, R), whose squares sum to the loss of values (N, K) and of those of the filtered pictures, (N, V K).
@@ -69,8 +101,7 @@ class Invariance:
     def __call__(self, x):
         """Losses of pictures (N, 3, H, W), scaled: unfiltered (N,), filtered (N,), and the values of both, (N, K) and
         (N, V K)."""
-        values, filtered = self.objective(torch.cat([x, self.lowpass(x)])).float().tensor_split([len(x)])  # one pass
-        filtered = filtered.view(-1, *values.shape).transpose(0, 1).flatten(1)  # (V N, K) -> (N, V K)
+        values, filtered = self.both(x)
         return (
             self.scale * self.distance(values, self.target),
             self.scale * self.over_views(filtered, self.target),

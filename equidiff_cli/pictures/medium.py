@@ -6,7 +6,7 @@ from PIL import Image
 
 from equidiff_cli.pictures.convert import to_image, to_tensor
 from equidiff_cli.pictures.grid import grid
-from equidiff_cli.pictures.read import reduced, square, whole
+from equidiff_cli.pictures.read import NOTHING, reduced, square, whole
 from equidiff_cli.shipped import QUERIES
 
 SHEET = 512  # samples that are shown side by side, the first ones; more are no picture that can be opened
@@ -18,7 +18,9 @@ class Pictures:
     name, channels, suffix = "pictures", 3, ".png"
 
     def query(self, query, size):
-        """The picture that `query` names, `size` pixels a side; `ValueError` if it cannot be read."""
+        """The picture that `query` names, `size` pixels a side, grey for none; `ValueError` if it cannot be read."""
+        if query == NOTHING:
+            return to_tensor(Image.new("RGB", (size, size), "grey"))
         return to_tensor(square(whole(query, QUERIES)[0], size))
 
     def original(self, query, shortest):

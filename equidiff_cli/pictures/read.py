@@ -20,6 +20,7 @@ from equidiff_cli.pictures.kinds import is_heic, named
 log = logging.getLogger(__name__)
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")  # EPS would start Ghostscript
+NOTHING = "none"  # the word for no query; a file of that name is ./none
 MOST = 100  # megapixels
 LEAST = 8  # pixels a side
 LONGEST = 4  # times the shorter side: more than any target's transform leaves of a picture

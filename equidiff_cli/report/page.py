@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from equidiff_cli import __version__
 from equidiff_cli.report import comparisons, matrix, plots, words
+from equidiff_cli.report.asked import sentences
 from equidiff_cli.report.film import strips
 from equidiff_cli.report.found import findings, query_seen, said
 from equidiff_cli.report.labels import asking, differing, labels
@@ -18,6 +19,7 @@ from equidiff_cli.report.pictures import LARGE, drawing, embed
 from equidiff_cli.report.samples import columns, samples
 from equidiff_cli.report.svg import draw
 from equidiff_cli.report.sweep import MOST_KEYS, measured, outcomes
+from equidiff_cli.runs import names as files
 from equidiff_cli.runs.reader import error
 
 HERE = Path(__file__).parent
@@ -25,7 +27,17 @@ MOST_PICTURES = 256  # on one page, beside the queries; every run has at least t
 MOST_ROWS = 4000  # of tables of samples, all runs together
 MOST_BYTES = 4_500_000  # of all pictures together; as text they take a third more
 MOST_SECTIONS = 200  # runs with a section of their own; further ones stand in the table alone
-SECTIONS = ("invariance", "frequency", "diversity", "realism", "typical", "agreement", "cost", "mixing")
+SECTIONS = (
+    "invariance",
+    "counterfactual",
+    "frequency",
+    "diversity",
+    "realism",
+    "typical",
+    "agreement",
+    "cost",
+    "mixing",
+)
 SUMMARY = {  # keys of summary.json that are shown beside versions and weights
     "device": "device",
     "precision": "precision of the prior",
@@ -107,11 +119,14 @@ def section(run, i, most, most_rows, budget):
         "id": f"run-{i}",
         "run": run,
         "question": words.question(run),
+        "asked": sentences(run),
+        "other": words.other(run),
         "facts": words.facts(run),
         "outcome": words.outcome(run),
         "findings": findings(run),
         "query_seen": said(query_seen(run)),
-        "query": embed(run.query_file, **budget),
+        "query": None if words.given(run) == "none" else embed(run.query_file, **budget),
+        "region": embed(run.path / files.REGION, limit=budget["limit"] // 2, most_bytes=budget["most_bytes"] // 4),
         "cards": cards,
         "pairs": any(card.unguided for card in cards),
         "seen": any(card.seen for card in cards),

@@ -15,6 +15,12 @@ KINDS = {"samples": "samples", "unguided": "unguided", "query": "query", "real":
 def loss(run, most):
     """Loss curves of the first `most` samples, one line each, with the threshold."""
     threshold = run.settings.get("budget.threshold")
+    endless = bool((run.summary.get("question") or {}).get("endless"))  # such losses are heights, below 0, too
+    if endless:
+        threshold, axis = None, Axis("loss", "null spreads below what unguided samples have")
+        return _by_sample(
+            run, most, "loss", axis, title="Loss while optimising", about="The loss of each sample at each step."
+        )
     axis = LOSS if run.settings.get("loss_scale", "auto") == "auto" else Axis("loss", "scaled distance", "log")
     return _by_sample(
         run,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from equidiff_cli.report.asked import ordered
 from equidiff_cli.report.found import disagreement, said
 from equidiff_cli.report.pictures import Picture, embed
 from equidiff_cli.report.words import number
@@ -66,6 +67,12 @@ def columns(run):
         found.insert(
             2, Column("on_file", "on file", "whether the loss of the saved picture, too, is below the threshold")
         )
+    if ordered(run):  # first, for the list of what one can sort by begins with it
+        found.insert(0, Column("distance", "distance", "root mean square of the change of pixels from the query"))
+    elif any(record.get("distance") is not None for record in run.rows):
+        found.append(Column("distance", "distance", "root mean square of the change of pixels from the query"))
+    if any(record.get("penalty") is not None for record in run.rows):
+        found.append(Column("penalty", "penalty", "of what was asked besides the value; no part of the loss"))
     if any(disagreement(record) is not None for record in run.rows):
         found.append(Column("disagreement", "disagreement", _about_disagreement(run)))
     for key, entry in (run.evaluation or {}).get("columns", {}).items():
@@ -82,10 +89,11 @@ def _about_disagreement(run):
 
 def samples(run, shown, most, budget):
     """(the first `most` samples with their pictures, all samples without); `budget` is passed to `pictures.embed`."""
-    all_of_them = [_sample(run, record, shown) for record in run.rows]
+    rows = sorted(run.rows, key=lambda record: record["distance"]) if ordered(run) else run.rows
+    all_of_them = [_sample(run, record, shown) for record in rows]
     quarter = {"limit": budget["limit"] // 2, "most_bytes": budget["most_bytes"] // 4}
     cards = []
-    for record in run.rows[:most] if run.pictured else []:
+    for record in rows[:most] if run.pictured else []:
         why = run.missing.get(record["file"], "")
         picture = None if why else embed(run.file(record), **budget)
         if picture is None and not why:

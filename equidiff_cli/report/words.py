@@ -16,6 +16,12 @@ DISTANCES = {
     "Cosine": "cosine distance",
     "KL": "Kullback-Leibler divergence",
 }
+OTHERS = {  # questions of which no record says more yet, as while a run is unfinished
+    "Reach": "reaching another value of the {held} in {target}",
+    "Raise": "raising the {held} in {target} as far as the budget goes",
+    "Lower": "lowering the {held} in {target} as far as the budget goes",
+    "Counterfactual": "turning the decision of {target}",
+}
 WHERE = re.compile(r", ((?:mean|max) over space|at \[.*\]|whole|alone)$")  # in the description of an objective
 PATH = re.compile(r"(?<![\w.~/:])~?(?:/[^\s/(){}\[\]<>'\",;:]+)+/([^\s/(){}\[\]<>'\",;:]+)")  # an absolute one
 SILENT = ("samples", "batch", "device", "precision", "tf32", "compile")  # settings that ask no other question
@@ -91,7 +97,17 @@ def asks(run):
 def question(run):
     """What the run asks, as a title."""
     what = "Pictures" if run.pictured else "Points"
+    if said := other(run):
+        return f"{what} {WHERE.sub(_where, said)}"
     return f"{what} with the same {WHERE.sub(_where, held(run))} in {target(run)} as the query"
+
+
+def other(run):
+    """What the run asks in a few words, where that is not the query's value; "" where it is."""
+    recorded, kind = run.summary.get("question") or {}, part(run, "question")
+    if (kind in ("Invariance", "unknown") and not recorded.get("terms")) or "asks" not in recorded:
+        return OTHERS.get(kind, "").format(held=held(run), target=target(run))
+    return recorded["asks"]
 
 
 def _where(found):
@@ -109,12 +125,12 @@ def facts(run):
     values = next((record["target"] for record in run.rows if record.get("target") is not None), None)
     rows.append(("Target", f"the network {target(run)}"))
     rows.append(("Query", query(run)))
-    rows.append(("Held", f"{held(run)}{_value(values)}"))
+    rows.append(("Held" if not other(run) else "Asked of", f"{held(run)}{_value(values, other(run))}"))
     kind = FILTERS.get(part(run, "filter"), part(run, "filter"))
     cutoff = f", cutoff {setting(settings['filter.cutoff'])} of Nyquist" if "filter.cutoff" in settings else ""
     low = f" and of its low-passed copy ({kind} filter{cutoff})" if kind else ""
     distance = DISTANCES.get(part(run, "distance"), part(run, "distance"))
-    rows.append(("Loss", f"{distance} of the picture{low} to the query’s value"))
+    rows.append(("Loss", f"{distance} of the picture{low} to {'what is asked' if other(run) else 'the query’s value'}"))
     if part(run, "method") == "Rejection":
         within, pool = (setting(settings[f"method.{key}"]) for key in ("tolerance", "pool"))
         rows.append(("Accepted", f"the first of up to {pool} unguided draws within {within} null spreads"))
@@ -148,10 +164,11 @@ def classes(run):
     return f"none, and the prior {why}: its pictures may be no pictures" if why else ""
 
 
-def _value(values):
+def _value(values, other):
     if values is None:
         return ""
-    return f", {number(values)} for the query" if not isinstance(values, list) else f", {len(values)} values"
+    whose = "asked for" if other else "for the query"
+    return f", {number(values)} {whose}" if not isinstance(values, list) else f", {len(values)} values"
 
 
 def outcome(run):

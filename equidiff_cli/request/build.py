@@ -4,6 +4,7 @@ What a group's option accepts is checked by the object that its `_target_` names
 objects: they check their options when made, say where their weights come from, and read them only in `build`.
 """
 
+import hashlib
 import logging
 import re
 from dataclasses import dataclass
@@ -12,22 +13,34 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from equidiff_cli.engine.device import exact, name_of, pick_device, pick_precision, set_tf32
+from equidiff_cli.engine.device import name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.engine.trial import pictures, try_question
 from equidiff_cli.parts.robust import Nothing, Together
+from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
 from equidiff_cli.request.cluster import PLACES, indices
 from equidiff_cli.request.guard import untouched
+from equidiff_cli.request.keep import kept
 from equidiff_cli.request.labels import Label, label_of, settled
 from equidiff_cli.request.part import parameters, part
+from equidiff_cli.request.question import (
+    asked,
+    asked_besides,
+    begun,
+    cautions,
+    is_endless,
+    objective_of,
+    question_of,
+    region,
+)
 from equidiff_cli.request.views import differing, views
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
 from equidiff_cli.target import probabilities
 from equidiff_cli.target.adopt import adopt, built
-from equidiff_cli.target.copies import Copied, copied
+from equidiff_cli.target.copies import Copied
 from equidiff_cli.target.names import described
 from equidiff_cli.target.target import Target
 from equidiff_cli.weights.hub import find
@@ -48,6 +61,7 @@ class Parts:
         label: how the class of a sample is chosen, see `labels.Label`.
         medium: how queries are read and samples are kept, `Pictures` or `Points`.
         picture: the query (C, H, W) in [0, 1], on the CPU.
+        region: where alone pictures may differ, or what is held, (1, H, W), 1 in it; None: everywhere.
         seeds: (index, seed) of every sample.
         steps, threshold: the budget.
         batch, checkpoint, gradient_steps, null_samples: as configured, "auto" and "all" included.
@@ -64,6 +78,7 @@ class Parts:
     label: Label
     medium: Any
     picture: torch.Tensor
+    region: torch.Tensor | None
     seeds: list
     steps: int
     threshold: float
@@ -79,7 +94,7 @@ class Parts:
     @property
     def asks(self):
         """What is asked, in words."""
-        return getattr(self.question, "asks", "the {objective} in {target}").format_map(self.summary)
+        return self.summary["question"]["asks"]
 
 
 def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
@@ -98,7 +113,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     label = label_of(prior_source)
     medium = prior_source.medium
     picture = medium.query(config.query, prior_source.image_size)
-    method, loss = method_of(config, given), [part(config, "distance"), views_of(config)]
+    method, loss = method_of(config, given, is_endless(config)), [part(config, "distance"), views_of(config)]
     target_source = part(config, "target") if target is None else target
     if getattr(method, "exact", False) and config.gradient_steps != "all":
         raise ValueError(
@@ -106,8 +121,14 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         )
     bring(target_source, prior_source, say=log.info)
     query = picture[None].to(device)
-    target = ready(target_source, query)
-    question = question_of(config, target, query, *loss, objective)
+    if target is None:
+        described_by = [plain(config, "target"), str(device)]
+        target = kept("target", described_by, lambda: ready(target_source, query))
+    else:
+        target = ready(target_source, query)
+    held = objective_of(config, target, query, given, other) if objective is None else objective
+    mask = region(config, held, query)
+    question = asked_besides(config, question_of(config, target, query, *loss, held, mask), target, query, mask)
     if hasattr(getattr(method, "optimizer", None), "rows") and not hasattr(question, "residuals"):
         raise ValueError(
             f"question._target_={config.question._target_}: has no residuals, which optimizer._target_="
@@ -119,12 +140,14 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         log.info("%s: %s", target.name, "; ".join(f"{name} {value}" for name, value in uses.items()))
     own = own_weights(target, objective=question.objective, distance=loss[0], filter=loss[1], question=question)
     held = described(question.objective, objective, config.objective.get("_target_"))
+    networks = getattr(question.objective, "networks", [target])
     tolerance = try_question(question, query, f"objective={held}, target={target.name}")
-    seen = views(medium, config.query, target, question.objective, query)
+    nothing = config.query == NOTHING
+    seen = (None, []) if nothing else views(medium, config.query, target, question.objective, query)
     label = settled(label, target, query)
-    prior = prior_source.build(device=device, autocast=autocast).draws_as(label.rule)
-    if config.compile:
-        prior.compile()
+    described_by = [plain(config, "prior"), str(device), precision, config.compile]
+    prior = kept("prior", described_by, lambda: made(prior_source, device, autocast, config.compile))
+    prior = begun(config, prior.draws_as(label.rule), question, query, mask)
     weights = prior_weights(prior) | target_weights(target) | own
     scale, threshold = in_units_of(loss[0], config)
     settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}
@@ -135,6 +158,11 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         identity["shard"] = f"{config.shard} of {config.shards}"
     if label.asked == QUERY:
         identity["prior.label (class of the query)"] = label.index
+    if mask is not None:
+        identity |= {"region": "a mask" if isinstance(config.region, str) else settings["region"]}
+        identity |= {"region (SHA-256 of its pixels)": hashlib.sha256(mask.bool().cpu().numpy().tobytes()).hexdigest()}
+    if config.diverse:  # members of a batch repel each other, so which share one counts
+        identity |= {"diverse (batch)": config.batch}
     return Parts(
         prior=prior,
         target=target,
@@ -143,6 +171,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         label=label,
         medium=medium,
         picture=picture,
+        region=None if mask is None else mask[0].cpu(),
         seeds=[(i, sample_seed(config.seed, i)) for i in indices(config)],
         **{name: budget_of(config, method)[name] for name in ("steps", "threshold")},
         loss_scale=scale,
@@ -154,7 +183,8 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
             "objective": held,
             "prior": prior.name,
             "label": label.summary,
-            "target": target.name,
+            "target": " and ".join(network.name for network in networks),
+            "question": asked(config, question, held, target),
             "query": config.query,
             "medium": medium.name,
             "device": name_of(device),
@@ -165,6 +195,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
                 *label.warnings(prior.name),
                 *warnings(config, target, question, picture, *seen),
                 *sharing(method, question, query),
+                *cautions(config, question, prior),
             ],
             **({"target_uses": uses} if uses else {}),
         },
@@ -187,13 +218,21 @@ def sharing(method, question, query):
     if not hasattr(optimizer, "rows") or (most := getattr(optimizer, "most", 1)) == 1:
         return []
     with torch.no_grad():
-        residuals = question.residuals(*question(query.clone())[2:])
+        residuals = question.residuals(*question(query.clone())[2:4])
     if optimizer.rows(residuals).shape[1] == residuals.shape[1]:
         return []
     return [
         f"{residuals.shape[1]} values to solve for, more than optimizer.most={most}: they share one row, and steps are"
         " those of optimizer=polyak"
     ]
+
+
+def made(prior_source, device, autocast, compiled):
+    """The prior of a light object, with its velocity compiled if that is asked."""
+    prior = prior_source.build(device=device, autocast=autocast)
+    if compiled:
+        prior.compile()
+    return prior
 
 
 def light_prior(config: DictConfig):
@@ -206,13 +245,18 @@ def light_prior(config: DictConfig):
     return part(config, "prior")
 
 
-def method_of(config: DictConfig, given=()):
+def method_of(config: DictConfig, given=(), endless=False):
     """The method, with what it takes of optimiser and budget; `ValueError` for what was given but it has no use for.
 
     That is what it names as `ignores`, groups or keys; a method that names nothing may still take no optimiser.
+
+    Args:
+        endless: whether nothing that is asked is ever reached: no loss is low enough then.
     """
     takes = parameters(config, "method") or {}
     offered = {name: value for name, value in budget_of(config).items() if name in takes}
+    if endless and "threshold" in takes:
+        offered["threshold"] = float("-inf")
     if "optimizer" in takes:
         offered["optimizer"] = part(config, "optimizer")
     method = part(config, "method", **offered)
@@ -246,13 +290,11 @@ def in_units_of(distance, config: DictConfig):
     )
 
 
-def question_of(config: DictConfig, target, query, distance, lowpass, objective=None):
-    """The question, asked of the query once: a distance that does not fit the objective says so now."""
-    objective = part(config, "objective", target, query.clone()) if objective is None else objective
-    with exact():
-        question = part(config, "question", *map(copied, (objective, distance, lowpass)), query.clone())
-    question(query.clone())
-    return question
+def other(node, query):
+    """The target of a term that names its own, ready."""
+    source = part(OmegaConf.create({"target": node}), "target")
+    bring(source, say=log.info)
+    return ready(source, query)
 
 
 def bring(*light, say):

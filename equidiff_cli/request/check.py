@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from equidiff_cli.checks import choices, number, one_of, word_or_number
 from equidiff_cli.parts.accepted import LEAST
 from equidiff_cli.prior.accepted import check_jumps
+from equidiff_cli.request.asking import check_asking
 from equidiff_cli.request.cluster import check_cluster
 from equidiff_cli.request.groups import GROUPS, check_group, check_query
 from equidiff_cli.request.schema import PRECISIONS, is_whole, options
@@ -84,6 +85,7 @@ def check(config: DictConfig):
     one_of("precision", config.precision, PRECISIONS)
     word_or_number("loss_scale", config.loss_scale, "auto", above=0)
     check_device(config.device)
+    check_asking(config)
     check_cluster(config)
     if isinstance(steps := config.prior.get("steps"), int):
         check_solver_steps(config, steps)

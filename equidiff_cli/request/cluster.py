@@ -30,6 +30,10 @@ def check_cluster(config: DictConfig):
     number("shards", config.shards, minimum=1, maximum=config.samples, whole=True)
     if config.shard is not None:
         number("shard", config.shard, minimum=0, maximum=config.shards - 1, whole=True)
+    if config.shards > 1 and config.diverse:
+        raise ValueError(f"diverse={config.diverse}: the samples of a run repel each other; it cannot have shards")
+    if config.shards > 1 and config.prior.get("_target_", "").startswith("equidiff_cli.circles."):
+        raise ValueError(f"shards={config.shards}: a run on points of the plane is short and has none; leave it out")
     one_of("cluster.engine", cluster.engine, ENGINES)
     for name, bounds in {
         "gpus": dict(minimum=0, whole=cluster.engine == "slurm"),

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from equidiff_cli.checks import choices
 from equidiff_cli.parts.accepted import ACCEPTED as OF_PARTS
-from equidiff_cli.pictures.read import load
+from equidiff_cli.pictures.read import NOTHING, load
 from equidiff_cli.prior.accepted import ACCEPTED as OF_PRIORS
 from equidiff_cli.request.schema import configs
 from equidiff_cli.shipped import QUERIES
@@ -46,6 +46,11 @@ def check_group(config: DictConfig, group: str):
             check(f"{group}.{name}", node[name])
 
 
+def kind(node):
+    """The name of the class or function that a group's option names, such as `Invariance`."""
+    return str(node.get("_target_")).rpartition(".")[2]
+
+
 def no_such_key(group, name, names):
     """What to say of a key that an option with the keys `names` does not take."""
     return f"{group}.{name}: no such key; " + (choices(name, names) if names else f"this {group} takes none")
@@ -60,7 +65,7 @@ def shipped_keys(group: str, target: str):
 
 def check_query(config: DictConfig):
     """`ValueError` for a query that is no picture, where the prior is known to make pictures."""
-    if config.prior._target_.startswith(PICTURES):
+    if config.prior._target_.startswith(PICTURES) and config.query != NOTHING:
         with silent("equidiff_cli.pictures.read"):  # what it has to remark is said when it is read for good
             load(config.query, config.prior.image_size, QUERIES)
 

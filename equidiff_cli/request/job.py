@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from equidiff_cli.engine.interrupt import REQUEUE, of_a_queue
 from equidiff_cli.errors import Failed
+from equidiff_cli.request.keep import sharing
 from equidiff_cli.runs.names import is_finished
 
 COMMAND = "equidiff_cli.cli:command_line"  # found where the job is done: what is above this room is not imported here
@@ -32,13 +33,14 @@ class Job:
     def __call__(self):
         """The highest exit code of the tasks, or what a signal ended one of them with; finished ones are left alone."""
         codes = [0]
-        for task in self.tasks:
-            if is_finished(task.directory):
-                continue
-            GlobalHydra.instance().clear()  # an engine of Hydra's has set up its own
-            codes.append(resolve_name(COMMAND)(["run", *task.words]))
-            if codes[-1] > 128:
-                break
+        with sharing():
+            for task in self.tasks:
+                if is_finished(task.directory):
+                    continue
+                GlobalHydra.instance().clear()  # an engine of Hydra's has set up its own
+                codes.append(resolve_name(COMMAND)(["run", *task.words]))
+                if codes[-1] > 128:
+                    break
         return max(codes)
 
 

@@ -20,11 +20,13 @@ from equidiff_cli.request.auto import VARIABLE, settle
 from equidiff_cli.request.check import before
 from equidiff_cli.request.cluster import check_installed
 from equidiff_cli.request.job import Task
+from equidiff_cli.request.many import many
 from equidiff_cli.request.messages import explained
 from equidiff_cli.request.schema import composing, configs
 from equidiff_cli.request.sweep import empty_sweep
 from equidiff_cli.request.words import WITH_VALUE, flags_first, unknown_flag
 from equidiff_cli.runs import names
+from equidiff_cli.runs.pictures import write
 
 SHOWS = re.compile(r"--?(cfg|c|info|i|hydra-help|version|shell-completion|sc|help|h)(=|$)")  # options that run nothing
 FRONT = re.compile(r"[+~]*(cluster|shards?|hydra\.(sweep|run|mode|launcher|job\.(num|id))|hydra/launcher)\b")
@@ -54,6 +56,7 @@ class Asked:
         sweep: the directory of all runs.
         runs: the `Wanted`, in order.
         query: the bytes of a query from standard input, to be kept beside the runs, or None.
+        pictures: (picture, name of its directory) of each of many queries.
     """
 
     cluster: dict
@@ -61,6 +64,7 @@ class Asked:
     sweep: Path
     runs: list
     query: bytes | None
+    pictures: list
 
     @property
     def engine(self):
@@ -79,6 +83,12 @@ class Asked:
         if self.query is not None:
             with whole(self.sweep / names.PIPED) as beside:
                 beside.write_bytes(self.query)
+        self.note()
+
+    def note(self):
+        """Write down what has come of each of many queries."""
+        if self.pictures:
+            write(self.sweep, self.pictures)
 
 
 def asked(arguments):
@@ -89,8 +99,12 @@ def asked(arguments):
     words = flags_first(arguments)
     if any(SHOWS.match(word) for word in words) or unknown_flag(words, "run") or empty_sweep(words):
         return None  # said by who would do it here
-    flags, folder, overrides = parted(words)
     settle(words)
+    with explained(configs(), words):
+        several = many(words)
+    flags, folder, overrides = parted(words)
+    if several:
+        overrides = [word for word in overrides if not word.startswith("query=")]
     search = [f"hydra.searchpath=[{quoted(Path(folder).absolute())}]"] if folder else []
     with explained(configs(), words), composing():
         config = GlobalHydra.instance().hydra.compose_config(
@@ -106,21 +120,24 @@ def asked(arguments):
         if cluster.get("gpus"):
             os.environ[VARIABLE] = "lightningdit_xl"  # what is composed to be checked; each job decides for itself
         refuse(overrides)
-        sweep = Path(config.hydra.sweep.dir).absolute()
+        sweep = Path(several.parent if several else config.hydra.sweep.dir).absolute()
         parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
         (jobs,) = BasicSweeper.split_arguments(parsed, None)
-        runs, query = [], None
-        for number, job in enumerate(jobs):
-            one = GlobalHydra.instance().config_loader().load_sweep_config(config, [*job, *search])
-            with open_dict(one):
-                one.hydra.job.num, one.hydra.job.id = number, str(number)
-            runs.append(wanted(one, job, flags, sweep, number))
-            query = query or (piped() if one.query == "-" else None)
+        runs, query, loader = [], None, GlobalHydra.instance().config_loader()
+        for name, own in [(run[1], of_picture(run[2], words)) for run in several.runs] if several else [(None, [])]:
+            for number, job in enumerate(jobs):
+                one = loader.load_sweep_config(config, [*job, *own, *search])
+                with open_dict(one):
+                    one.hydra.job.num, one.hydra.job.id = number, str(number)
+                    if name:  # the folder of a picture is its run's, or holds those of its sweep
+                        one.hydra.sweep.subdir = f"{name}/{number}" if len(jobs) > 1 else name
+                runs.append(wanted(one, [*job, *own], flags, sweep, number))
+                query = query or (piped() if one.query == "-" else None)
     check_installed(cluster["engine"])
     where = [run.directory for run in runs]
     if len(set(where)) < len(where):
         raise WrongRequest(f"hydra.sweep.subdir={config.hydra.sweep.subdir}: gives several runs the same directory")
-    return Asked(cluster, config, sweep, runs, query)
+    return Asked(cluster, config, sweep, runs, query, [run[:2] for run in several.runs] if several else [])
 
 
 def wanted(config, job, flags, sweep, number):
@@ -148,6 +165,11 @@ def wanted(config, job, flags, sweep, number):
     count = plain.shards
     folders = [directory / names.SHARDS / f"{k:03d}" for k in range(count)]
     return Wanted(directory, plain.samples, [task(f, f"shards={count}", f"shard={k}") for k, f in enumerate(folders)])
+
+
+def of_picture(run, words):
+    """What is said of one of many queries beyond the `words` of all, but for its place."""
+    return [word for word in run if word not in words][:-1]
 
 
 def parted(words):

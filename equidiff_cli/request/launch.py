@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from equidiff_cli.errors import Failed, Stopped, WrongRequest
 from equidiff_cli.request.auto import settle
+from equidiff_cli.request.keep import sharing
+from equidiff_cli.request.many import many
 from equidiff_cli.request.messages import explained
 from equidiff_cli.request.schema import configs, register
 from equidiff_cli.request.settings import refused
 from equidiff_cli.request.sweep import empty_sweep
 from equidiff_cli.request.words import flags_first, spelled, unknown_flag
+from equidiff_cli.runs.pictures import forget, write
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +72,9 @@ def launch(command, arguments, do):
     if problem := unknown_flag(words, command) or empty_sweep(words):
         raise WrongRequest(problem)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us instead of being printed by Hydra
-    sys.argv = [sys.argv[0], *words]
     sys.path.insert(0, "")  # a user's own `_target_` may live in the current directory
     failures, home = [], os.getpid()
+    several = many(words) if command == "run" else None
 
     def job(config):
         one = Job.of(config)
@@ -91,6 +95,33 @@ def launch(command, arguments, do):
             failures.append(type(error)(f"{one.directory}: {error}") if one.sweep else error)
 
     job.__module__, job.__name__ = __name__, command
-    with explained(configs(), arguments):
-        hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job)()
+
+    def start(words):
+        sys.argv = [sys.argv[0], *words]
+        with explained(configs(), words):
+            hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job)()
+
+    if several is None:
+        start(words)
+    else:
+        each(several, start, failures)
     return failures
+
+
+def each(several, start, failures):
+    """Start the runs of `Many`, one after another with the networks that they share, and keep their table."""
+    runs = [run[:2] for run in several.runs]
+    write(several.parent, runs)
+    with sharing():
+        for _, _, words in several.runs:
+            GlobalHydra.instance().clear()
+            try:
+                start(words)
+            except WrongRequest as error:
+                failures.append(error)
+            except Stopped as stopped:
+                stopped.again = f"hydra.run.dir={several.parent}"
+                raise
+            finally:
+                write(several.parent, runs)
+    forget(several.parent)

@@ -40,6 +40,12 @@ class RunConfig:
     budget: Budget = MISSING
     cluster: Any = MISSING
     query: str = MISSING
+    near: Any = MISSING
+    least_psnr: float = MISSING
+    region: Any = MISSING
+    region_role: str = MISSING
+    region_share: float = MISSING
+    diverse: Any = MISSING
     samples: int = MISSING
     batch: Any = MISSING
     checkpoint: Any = MISSING

@@ -13,6 +13,7 @@ RECORDS = "samples.jsonl"
 LOSSES = "losses.csv"
 LATENTS = "latents.safetensors"
 GRID = "grid.png"
+REGION = "region.png"  # where alone pictures may differ, or whose evidence is held; white in it
 QUERY = "query"  # and the suffix of its medium
 SAMPLES = "samples"  # the folder of the pictures
 UNGUIDED = "unguided"  # the folder of what the same starting noises give before anything is optimised
@@ -23,6 +24,7 @@ ASKED = ".hydra"  # the folder of what was asked: config.yaml, hydra.yaml, overr
 LOG = "run.log"
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluation.csv"  # in the directory of a sweep
+PICTURES = "pictures.csv"  # in the directory above the runs of many queries
 EVALUATIONS_BEGIN = "run,overrides,complete,"  # what every such table begins with
 REPORT = "report.html"
 SHARDS = "shards"  # the folder of the parts of an unfinished run that several jobs share, a run directory each
@@ -32,7 +34,15 @@ JOBS_LOGS = ".jobs"  # and the folder of what these say
 PIPED = "query-piped"  # and the query that came from standard input
 SWEEP = "multirun.yaml"  # Hydra writes it into the directory of a sweep
 MARKS = (SUMMARY, RECORDS, STATE)  # one of them is in every directory that a run has opened
-BEFORE_A_SAMPLE = {ASKED, LOG, f"{QUERY}.png", f"{QUERY}.txt", SAMPLES, STATE}  # all that may be there before one is
+BEFORE_A_SAMPLE = {
+    ASKED,
+    LOG,
+    f"{QUERY}.png",
+    f"{QUERY}.txt",
+    REGION,
+    SAMPLES,
+    STATE,
+}  # all that may be there before one is
 
 
 def is_run(path):
@@ -49,9 +59,10 @@ def jobs(path):
     """The folders of a sweep's directory in which a job was begun, in order; failed jobs are among them.
 
     In order is 2, 10, and `lr=2`, `lr=10`: numbers in names count as numbers. Without `multirun.yaml`, which Hydra
-    leaves in a sweep, only numbered folders are looked at: else every folder above runs would be one.
+    leaves in a sweep, or the table above the runs of many queries, only numbered folders are looked at: else every
+    folder above runs would be one.
     """
-    if (Path(path) / SWEEP).exists():
+    if any((Path(path) / mark).exists() for mark in (SWEEP, PICTURES)):
         begun = _begun(Path(path))
     else:
         begun = [folder for folder in Path(path).iterdir() if folder.name.isdecimal() and _is_begun(folder)]

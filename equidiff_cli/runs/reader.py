@@ -243,12 +243,13 @@ def error(run, row):
         return row["error_spreads"], "null spreads"
     saved, target = row.get("objective_saved"), row.get("target")
     values = zip(*([value] if not isinstance(value, list) else value for value in (saved, target)), strict=True)
-    pairs = list(values)
-    if any(None in pair for pair in pairs):
+    pairs = [pair for pair in values if pair[1] is not None]  # a value that was raised has nothing to be near to
+    if not pairs or any(None in pair for pair in pairs):
         return None, ""
     distance = math.dist(*zip(*pairs, strict=True))
     null_distance = run.summary.get("null_spread")
-    if null_distance and str(run.settings.get("distance._target_")).endswith(".SquaredL2"):
+    several = (run.summary.get("question") or {}).get("terms")  # each has a null distance of its own
+    if null_distance and not several and str(run.settings.get("distance._target_")).endswith(".SquaredL2"):
         return distance / math.sqrt(null_distance), "null spreads"
     return distance, "units of the objective"
 

@@ -9,8 +9,10 @@ import torch
 
 from equidiff_cli.engine.device import exact, peak_memory
 from equidiff_cli.methods.events import Finished, Kept
+from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.runs.hindsight import off_the_shell
 from equidiff_cli.runs.names import FORMAT
+from equidiff_cli.runs.state import of_query
 from equidiff_cli.target.seen import seen
 from equidiff_cli.weights.read import sha256
 
@@ -29,6 +31,8 @@ class Recorder:
     def __init__(self, run, parts, state):
         self.run, self.parts, self.state = run, parts, state
         self.seeds, self.left = dict(parts.seeds), set()
+        self.endless = getattr(parts.question, "endless", False)
+        self.pictured = run.medium.name == "pictures" and parts.summary["query"] != NOTHING
 
     def take(self, event):
         """Write one event down."""
@@ -58,12 +62,14 @@ class Recorder:
                 "restarts": event.restarts,
                 "seconds": round(event.seconds, 3),
                 **{name: best[name].item() for name in ("loss", "loss_unfiltered", "loss_filtered")},
-                "target": plain(question.target),
+                "target": plain(getattr(question, "wanted", question.target)),
                 "objective": plain(best["objective"]),
                 "objective_filtered": plain(best["objective_filtered"]),
                 "objective_saved": plain(objective_saved),
                 "loss_saved": losses_saved.sum().item(),
-                "on_file": event.status != "nonfinite" and self.fits(losses_saved),
+                "on_file": self.on_file(event.status, losses_saved),
+                **({"penalty": best["penalty"].item()} if "penalty" in best else {}),
+                **({"distance": self.distance(saved)} if self.pictured else {}),
                 "seen": by_target,
                 "latent_norm": best["z_start"].norm().item(),
                 "file": file,
@@ -88,6 +94,14 @@ class Recorder:
                 numbers[3] = None
             yield (index, step, *numbers)
 
+    def on_file(self, status, losses):
+        """Whether the file, whose losses (2,) are given, has what was asked for; None where nothing has."""
+        return None if self.endless else status != "nonfinite" and self.fits(losses)
+
+    def distance(self, x):
+        """The root mean square of the change of pixels from the query to a picture (3, H, W), in [0, 1]."""
+        return (x - self.parts.picture).square().mean().sqrt().item()
+
     @torch.no_grad()
     def measure(self, x):
         """The objective's values (K,) of one picture (1, C, H, W), and both its losses (2,), in float32 proper."""
@@ -104,15 +118,16 @@ class Recorder:
     def lost(self):
         """How many samples that converged lie outside the threshold as saved, in words; "" if none does."""
         converged = [record for record in self.run.records() if record["status"] == "converged"]
-        outside = sum(not record.get("on_file", True) for record in converged)
+        outside = sum(record.get("on_file") is False for record in converged)
         how = "after rounding to 8 bits" if self.run.medium.name == "pictures" else "on file"
         return f"{outside} of {len(converged)} converged lie outside the threshold {how}" if outside else ""
 
     def see(self, x):
         """What the target sees in one picture (C, H, W), in float32 proper."""
+        networks = getattr(self.parts.question.objective, "networks", [self.parts.target])
         with exact():
-            (by_target,) = seen(self.parts.target, x[None].to(self.parts.prior.device))
-        return by_target
+            (*every,) = (seen(network, x[None].to(self.parts.prior.device))[0] for network in networks)
+        return {name: what for by_target in every for name, what in by_target.items()}
 
     def save_unguided(self, records):
         """Draw what the starting noise of each sample gives before anything is optimised."""
@@ -141,7 +156,7 @@ class Recorder:
             self.save_unguided(records)
         query_seen = state.memory.attempt(lambda: self.see(run.medium.read(run.query)))
         files = [run.path / record["file"] for record in records]
-        captions = [caption(query_seen, plain(parts.question.target))]
+        captions = [caption(query_seen, plain(of_query(parts.question)))]
         captions += [caption(record.get("seen", {}), record["objective_saved"]) for record in records]
         run.save_grid(
             run.medium.sheet(
@@ -150,6 +165,7 @@ class Recorder:
         )
         norms = [record["latent_norm"] for record in records]
         late = [line for line in (off_the_shell(norms, math.prod(parts.prior.noise_shape)),) if line]
+        late += parts.question.remarks(records) if hasattr(parts.question, "remarks") else []
         counts = Counter(record["status"] for record in records)
         run.close(
             {"format": FORMAT}
@@ -159,7 +175,7 @@ class Recorder:
                 "warnings": [*parts.summary["warnings"], *late],
                 "memory": str(state.memory.plan),
                 "counts": {status: counts[status] for status in ("converged", "budget", "nonfinite")},
-                "on_file": sum(record.get("on_file", False) for record in records),
+                "on_file": sum(record.get("on_file") or False for record in records),
                 "wall_seconds": round(seconds, 2),
                 "samples_per_hour": round(3600 * len(records) / seconds, 1),
                 "peak_memory_mib": round(peak_memory(parts.prior.device), 1),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import Plan
-from equidiff_cli.engine.start import loss_scale, null_distance, settled, slots_for
+from equidiff_cli.engine.start import begin, loss_scale, null_distance, settled, slots_for
 from equidiff_cli.methods.events import Finished, Step
 from equidiff_cli.runs import shards
 
@@ -22,16 +22,17 @@ class State:
         slots: `Slots`.
         memory: `Memory`.
         asked: what the plan was settled for, the values of `batch` and `checkpoint`.
-        target: the values of the objective that are to be reached, a list.
+        target: the values of the objective for the query, a list.
         spread: the null distance, the question's spread over unguided samples.
+        known: what the question learnt of unguided samples.
         began: when the run would have begun had it never been stopped, on `time.monotonic`'s clock.
 
     `settled` says whether all files of the samples that left are written, so that a stop here loses nothing.
     """
 
-    def __init__(self, run, slots, memory, asked, target, spread, began):
+    def __init__(self, run, slots, memory, asked, target, spread, began, known=None):
         self.run, self.slots, self.memory, self.asked, self.spread = run, slots, memory, asked, spread
-        self.target, self.began, self.settled = target, began, True
+        self.target, self.began, self.known, self.settled = target, began, known or {}, True
         self.save()
 
     @classmethod
@@ -44,6 +45,7 @@ class State:
         began, saved, asked = time.monotonic(), run.load_state(), [parts.batch, parts.checkpoint]
         tensors, facts = saved or (None, None)
         if facts and facts["asked"] == asked:
+            begin(parts)
             plan, size = Plan(**facts["plan"]), facts["size"]
         else:
             known = shards.settled(run.path)  # by another shard of the run
@@ -53,6 +55,8 @@ class State:
         if facts:
             slots.restore(tensors, facts)
             say("going on", plan)
+            if hasattr(parts.question, "recall"):
+                parts.question.recall(facts["known"])
             spread, began = facts["spread"], began - facts["elapsed"]
         else:
             say(f"first its spread over {parts.null_samples} unguided samples", plan)
@@ -61,7 +65,8 @@ class State:
                 known = shards.settle(run.path, {"plan": asdict(memory.plan), "spread": spread})
             spread = known["spread"]
         parts.question.scale = loss_scale(parts.loss_scale, spread)
-        return cls(run, slots, memory, asked, parts.question.target.tolist(), spread, began)
+        known = parts.question.known() if hasattr(parts.question, "known") else {}
+        return cls(run, slots, memory, asked, of_query(parts.question).tolist(), spread, began, known)
 
     @property
     def seconds(self):
@@ -74,7 +79,7 @@ class State:
         tensors, facts = self.slots.save()
         self.plan, self.waiting = self.memory.plan, False
         facts |= {"plan": asdict(self.plan), "asked": self.asked, "spread": self.spread, "elapsed": self.seconds}
-        facts |= {"target": self.target}
+        facts |= {"target": self.target, "known": self.known}
         self.run.save_state(tensors, facts)
         self.saved_at = time.monotonic()
         self.cost = self.saved_at - began
@@ -88,9 +93,14 @@ class State:
             self.save()
 
 
+def of_query(question):
+    """The values (K,) of the query; a question of one's own may know only those to be reached."""
+    return getattr(question, "of_query", question.target)
+
+
 def agree(run, parts):
     """`ValueError` if the run that is to go on was begun with other values for the query than the parts give."""
-    before, now = (run.facts or {}).get("target"), parts.question.target.tolist()
+    before, now = (run.facts or {}).get("target"), of_query(parts.question).tolist()
     if before is None:
         return
     off = [abs(old - new) for old, new in zip(before, now, strict=False)]

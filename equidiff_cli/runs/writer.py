@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from equidiff_cli.files import append, finite, flush, halves, whole
+from equidiff_cli.pictures.convert import to_image
 from equidiff_cli.runs import names
 from equidiff_cli.runs.reader import records_of
 
@@ -119,6 +120,11 @@ class RunDir:
         with whole(self.query) as beside:
             self.medium.write(x, beside)
 
+    def save_region(self, mask):
+        """Write a mask (1, H, W), 1 in the region."""
+        with whole(self.path / names.REGION) as beside:
+            to_image(mask.expand(3, -1, -1)).save(beside, format="PNG")
+
     def save_grid(self, image):
         """Write the query and the samples side by side, a PIL picture."""
         with whole(self.grid) as beside:
@@ -177,7 +183,7 @@ class RunDir:
 
     def load_state(self):
         """(tensors, facts) of the last saved state, or None; what was written after it or halfway is taken back."""
-        places = [(self.path, stem) for stem in (names.QUERY, "grid", "latents", "summary")]
+        places = [(self.path, stem) for stem in (names.QUERY, "region", "grid", "latents", "summary")]
         chains = [(folder, "*") for folder in self.chains.glob("*")]
         for folder, stem in (
             *places,

@@ -53,8 +53,9 @@ class Case:
     pool: Callable[[int], Null] | None = None
 
     def __post_init__(self, null, heldout, real):
+        self.keep_what_was_asked_for()
         run, device, case = self.run, self.prior.device, weakref.proxy(self)  # no circle: a prior is freed at once
-        before = _values(run.records, "objective")
+        before = self.recorded("objective")
         self.query = Set(case, run.query.to(device))
         seeds = [record.get("seed") for record in run.records]
         self.samples = Set(case, run.pictures.to(device), run.latents, before, run.nonfinite, run.evaluations, seeds)
@@ -63,7 +64,7 @@ class Case:
         self.unguided = Set(case, null.pictures, latents, evaluations=drawn, seeds=null_seeds(len(null.pictures)))
         self.real = None if real is None else Set(case, real)
         self.chains = None if run.kept is None else Set(case, run.kept.pictures.to(device))
-        self.target_values, self.spread = self.query.values[0], spread(self.unguided.values)
+        self.target_values, self.spread = self.wanted(), spread(self.unguided.values)
         if not 0 < self.spread < float("inf"):
             raise ValueError(
                 f"{run.path}: the objective's spread over unguided samples is {self.spread}: it has no unit"
@@ -72,11 +73,39 @@ class Case:
         self.networks = [_network("target", "the target", self.target.name, self.target), *others]
         self.compare_with_the_record()
 
+    def keep_what_was_asked_for(self):
+        """Take the values that had a target for the objective, as the others were raised or lowered without end."""
+        records, question = self.run.records, self.run.summary.get("question") or {}
+        self.columns, self.asked = None, question
+        values = records[0].get("target") if question else None
+        if isinstance(values, list) and None in values and any(value is not None for value in values):
+            self.columns = [i for i, value in enumerate(values) if value is not None]
+
+    def recorded(self, key):
+        """What the run recorded of the values that had a target, (N, K)."""
+        values = _values(self.run.records, key)
+        return values if self.columns is None else values[:, self.columns]
+
+    def wanted(self):
+        """The values (K,) that samples are compared with: the query's, or what was asked for in its place.
+
+        Where all was raised or lowered, it is the mean of unguided samples, from which heights count.
+        """
+        ours = self.query.values[0]  # measured here, where rounding is that of the samples
+        if not self.asked:
+            return ours
+        asked = self.recorded("target")[0]
+        if asked.isnan().all():
+            return self.unguided.values.mean(0)
+        near = RELATIVE * ours.norm() + ROUNDING * spread(self.unguided.values)
+        return ours if (ours - asked).norm() <= near else asked
+
     @torch.no_grad()
     def measure(self, x):
         """Values (N, K) of the objective on pictures (N, 3, H, W), on the CPU, float32."""
         with exact():
-            return torch.cat([self.objective(part).float().cpu() for part in x.split(self.options.batch)])
+            values = torch.cat([self.objective(part).float().cpu() for part in x.split(self.options.batch)])
+        return values if self.columns is None else values[:, self.columns]
 
     def errors(self, x):
         """|L(x) - L*| (N,) of pictures that are in no set, in null spreads."""
@@ -112,7 +141,7 @@ class Case:
         """Add a warning to the run if the objective is not what the run recorded for the saved pictures; `ValueError`
         if it is off by more than rounding can be, `ROUNDING` null spreads and `RELATIVE` of the value.
         """
-        found, before = self.samples.values, _values(self.run.records, "objective_saved")
+        found, before = self.samples.values, self.recorded("objective_saved")
         off = errors(found, before) / self.spread
         beyond = off - ROUNDING - RELATIVE * before.norm(dim=1) / self.spread
         if (beyond > 0).any():
@@ -139,6 +168,6 @@ def _network(key, which, name, target):
 
 
 def _values(records, key):
-    """What the run recorded, (N, K)."""
-    rows = [record[key] for record in records]
-    return torch.tensor([row if isinstance(row, list) else [row] for row in rows], dtype=torch.float32)
+    """What the run recorded, (N, K), NaN where that was no number."""
+    rows = [record[key] if isinstance(record[key], list) else [record[key]] for record in records]
+    return torch.tensor([[torch.nan if value is None else value for value in row] for row in rows], dtype=torch.float32)

@@ -11,6 +11,7 @@ from PIL import Image
 from equidiff_cli.pictures.convert import to_tensor
 from equidiff_cli.request.build import recorded
 from equidiff_cli.runs import reader
+from equidiff_cli.runs.names import REGION
 
 QUERY_HASH = "query (SHA-256 of its pixels)"
 
@@ -44,6 +45,7 @@ class Members:
         overrides: what was given when the run was started.
         weights: SHA-256 of every file of weights that the run used, by part and file name.
         nonfinite: how many finished samples were not finite, and so are no pictures.
+        region: (1, 1, H, W), 1 where alone pictures may differ, or whose evidence is held; None without one.
         evaluations: of the velocity network, by all finished samples.
     """
 
@@ -59,6 +61,7 @@ class Members:
     nonfinite: int
     evaluations: int
     kept: Kept | None = None
+    region: torch.Tensor | None = None
     missing: list = field(default_factory=list)
     warnings: list = field(default_factory=list)
 
@@ -106,6 +109,7 @@ def read(path):
         evaluations=sum(record["nfe"] for record in run.records),
         kept=kept_of(run, query.shape[1:]),
         missing=missing,
+        region=region_of(run, query.shape[-2:]),
     )
     members.warnings += warnings_of(members, run)
     return members
@@ -153,6 +157,20 @@ def query_of(run):
     if digest not in (None, found):
         raise ValueError(f"{run.path}: query.png was replaced, its pixels have SHA-256 {found} instead of {digest}")
     return to_tensor(picture)[None]
+
+
+def region_of(run, size):
+    """The mask (1, 1, H, W) that a run with a region left; `ValueError` where it is gone."""
+    if run.config.get("region") is None:
+        return None
+    try:
+        with Image.open(run.path / REGION) as image:
+            mask = to_tensor(image.convert("RGB"))[None, :1]
+    except OSError:
+        mask = None
+    if mask is None or mask.shape[-2:] != size:
+        raise ValueError(f"{run.path}: {REGION} is missing or damaged, so what was asked is not known")
+    return mask
 
 
 def picture_of(run, record, shape):

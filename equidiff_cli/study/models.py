@@ -6,6 +6,7 @@ import logging
 
 from equidiff_cli.engine.device import pick_precision
 from equidiff_cli.engine.trial import steady
+from equidiff_cli.parts.wrapped import Evidence
 from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.request.build import (
     bring,
@@ -18,6 +19,7 @@ from equidiff_cli.request.build import (
     target_weights,
 )
 from equidiff_cli.request.labels import label_of
+from equidiff_cli.request.question import objective_of
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.cache import cached
 from equidiff_cli.study.case import Case
@@ -67,7 +69,7 @@ class Models:
     def case(self, run):
         """The run with its models, ready to be measured."""
         prior, target = self.load(run)
-        objective = copied(part(run.config, "objective", target, run.query.to(self.device, copy=True)))
+        objective = copied(self.objective(run, target))
         lowpass = part(run.config, "filter")
         self.same(run, own_weights(target, objective=objective, filter=lowpass), "objective", "filter")
         heldout, reason = self.heldout(run, target)
@@ -85,6 +87,16 @@ class Models:
             null_likelihood=self.null_likelihood,
             pool=self.pool,
         )
+
+    def objective(self, run, target):
+        """What the run asked of; of its region by the mask that it left."""
+        query = run.query.to(self.device, copy=True)
+        objective = objective_of(
+            run.config, target, query, other=lambda node, query: self.target({"target": node}, query)
+        )
+        if run.config.get("region") is not None and run.config.region_role == "evidence":
+            objective = Evidence(copied(objective), run.region.to(self.device), query)
+        return objective
 
     def target(self, config, query):
         """The target that a configuration describes."""

@@ -16,7 +16,7 @@ from equidiff_cli.request.schema import composed
 
 
 class Bench:
-    """The parts of a run on the shipped models with the default settings.
+    """The parts of a run on the shipped models with the default settings, and one gradient a step: that of Algorithm 1.
 
     Args:
         device: "auto", "cpu", "cuda".
@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, device, solver_steps, batch, repeat):
         words = [f"prior.steps={solver_steps}"] if solver_steps else []
-        parts = build(composed("prior=embedded", f"device={device}", *words))
+        parts = build(composed("prior=embedded", "experiment=thesis", f"device={device}", *words))
         self.prior, self.question, self.optimizer = parts.prior, parts.question, parts.method.optimizer
         self.budget = dict(steps=parts.steps, threshold=parts.threshold)
         self.device, self.steps = parts.prior.device, parts.prior.steps

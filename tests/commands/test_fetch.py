@@ -61,13 +61,20 @@ def test_what_arrives_damaged_is_exit_1(fetch, hub):
     ("arguments", "message"),
     [
         ([], "fetch: says nothing to bring; give prior=..., target=..., or both"),
-        (["prior=lightningdit"], "prior=lightningdit: use one of auto, circles, embedded, lightningdit_xl"),
+        (["prior=lightningdit"], "prior=lightningdit: use one of auto, circles, diffusers, embedded"),
         (["samples=3"], "samples: no such key; use one of prior, target"),
-        (["target=resnet50"], "timm/resnet50.a1_in1k/model.safetensors or pytorch_model.bin: not in the cache"),
     ],
 )
-def test_wrong_requests_are_one_line(fetch, tmp_path, arguments, message):
-    done = fetch(*arguments)
+def test_wrong_requests_are_one_line(equidiff, tmp_path, arguments, message):
+    told(equidiff("fetch", *arguments), message, tmp_path)
+
+
+def test_weights_that_are_nowhere_are_one_line(fetch, tmp_path):
+    told(fetch("target=resnet50"), "timm/resnet50.a1_in1k/model.safetensors or pytorch_model.bin: not in", tmp_path)
+
+
+def told(done, message, tmp_path):
+    """Whether a request was refused in one line, and nothing was left."""
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("equidiff: ") and message in line

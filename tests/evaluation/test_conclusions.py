@@ -13,8 +13,8 @@ ASKED = {
     "steps": 80,
     "threshold": 0.0003,
     "cutoff": 0.5,
-    "optimizer": "Shampoo",
-    "rate": 1.0,
+    "optimizer": "GaussNewton",
+    "robust": True,
     "seed": 3,
     "failed": 0,
     "rejection": None,
@@ -135,6 +135,7 @@ def test_after_jpeg():
     found = said(one("invariance.jpeg_90", 0.9, 1.3))
     assert "is 0.9 null spreads (unguided: 1.3), beyond the 0.25" in found["held"]
     assert found["next"].startswith("The agreement does not survive JPEG") and "filter.cutoff=0.25" in found["next"]
+    assert said(one("invariance.jpeg_90", 0.9, 1.3), robust=False)["next"].endswith("robust=views.")
     assert "JPEG" not in said(without=["invariance.jpeg_90"])["held"]
 
 
@@ -319,7 +320,7 @@ NO = share("invariance.success_0.05", 20)
     ("changes", "options", "expected"),
     [
         ([], {"complete": False}, "Finish the run: equidiff run query=dog.png optimizer=sgd optimizer.lr=2"),
-        ([share("realism.atypical", 60)], {}, "Take smaller steps: equidiff run query=dog.png"),
+        ([share("realism.atypical", 60)], {}, "Keep the noise's spectrum, too: equidiff run query=dog.png"),
         ([share("realism.atypical", 60)], {"optimizer": "SGD"}, "Draw them with an optimiser that keeps the noise's"),
         ([share("realism.atypical", 60)], {"optimizer": None}, "Keep nearer to the noise that the prior knows"),
         ([NO], {"rows": SHORT}, "64 of 64 used up their steps, allow more: equidiff run"),
@@ -346,8 +347,8 @@ def test_the_command_replaces_what_it_changes():
         "equidiff run query=dog.png optimizer=sgd optimizer.lr=2 budget.steps=160."
     )
     assert said(share("realism.atypical", 60), optimizer="SGD")["next"].endswith(
-        "equidiff run query=dog.png budget.steps=80 optimizer=shampoo."
+        "equidiff run query=dog.png budget.steps=80 optimizer=gauss_newton."
     )
-    assert said(share("realism.atypical", 60))["next"].endswith("budget.steps=80 optimizer.lr=0.5.")
+    assert said(share("realism.atypical", 60))["next"].endswith("budget.steps=80 optimizer.noise=white.")
     assert said(NO, one("invariance.error_median", 0.081))["next"].endswith("'out/a run' 'tolerances=[0.17]'.")
     assert said(one("invariance.jpeg_90", 0.9), cutoff=None)["next"].endswith("filter=gaussian filter.cutoff=0.25.")

@@ -14,6 +14,8 @@ from equidiff_cli.parts import distances, filters
 from equidiff_cli.parts.newton import GaussNewton
 from equidiff_cli.parts.questions import Invariance
 from equidiff_cli.prior.prior import sample_seed
+from equidiff_cli.request.build import build
+from equidiff_cli.request.schema import composed
 
 SEEDS = [(i, sample_seed(0, i)) for i in range(4)]
 OPTIONS = dict(angle=0.3, rotations=2, aim=0.7, forget=2, every=2, keep=3, tolerance=1e-3, iterations=12)
@@ -157,3 +159,23 @@ def test_questions_that_cannot_be_walked_on(tiny_prior, objective, distance, sai
     with pytest.raises(WrongRequest, match=f"^method=walk: .*{said}") as error:
         Surface.of(Invariance(objective, distance, filters.Identity(), pictures[:1]), pictures)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["question=raise"], "method=walk: walks where a value is held or reached"),
+        (["diverse=1.0", "batch=2"], "method=walk: walks where a value is held or reached"),
+        (["filter.cutoff=[0.25,0.5]"], "method=walk: several views of a picture share one equation"),
+        (["robust=views"], "method=walk: several views of a picture share one equation"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_walked_on_is_refused(words, said):
+    with pytest.raises(ValueError, match=said):
+        build(composed("prior=embedded", "method=walk", *words))
+
+
+def test_rejection_needs_an_end():
+    with pytest.raises(ValueError, match="method=rejection: a value that is raised or lowered without end"):
+        build(composed("prior=embedded", "method=rejection", "question=raise"))

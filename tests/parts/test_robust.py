@@ -6,7 +6,9 @@ import torch
 from equidiff_cli.parts.distances import SquaredL2
 from equidiff_cli.parts.filters import Gaussian
 from equidiff_cli.parts.questions import Invariance
+from equidiff_cli.parts.raising import Raise
 from equidiff_cli.parts.robust import Nothing, Together, Views
+from equidiff_cli.parts.together import Together as All
 from equidiff_cli.pictures.perturb import jpeg
 
 OFF = dict(shift=0.0, mirror=False, noise=0.0, contrast=1.0, jpeg=None)
@@ -100,3 +102,18 @@ def test_what_is_no_view_is_refused(options, said):
 def test_points_have_no_views():
     with pytest.raises(ValueError, match="robust=views: needs pictures"):
         views(mirror=True)(torch.zeros(1, 2, 1, 1))
+
+
+def test_other_questions_take_views_too():
+    x, lowpass = pictures(2), Together(Gaussian(0.3), views(mirror=True))
+    objective = lambda x: x.flatten(1)[:, [0, 100]]  # noqa: E731
+    raised = Raise(objective, SquaredL2(), lowpass, pictures(1, seed=7), stride=1.0)
+    single = [Raise(objective, SquaredL2(), one, pictures(1, seed=7), stride=1.0)(x)[1] for one in lowpass.parts]
+    torch.testing.assert_close(raised(x)[1], sum(single) / 2)
+    terms = [question(lowpass), raised]
+    both = All(
+        terms, [1.0, 2.0], [{"objective": "two pixels", "target": "it"}] * 2, lambda x: torch.cat([objective(x)] * 2, 1)
+    )
+    _, _, values, filtered = both(x)
+    expected = [terms[0].residuals(*terms[0](x)[2:]), 2**0.5 * raised.residuals(*raised(x)[2:])]
+    torch.testing.assert_close(both.residuals(values, filtered), torch.cat(expected, 1))

@@ -206,7 +206,7 @@ def ema(files):
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_wrong_files_exit_2_with_their_own_line(process, published_files, tmp_path, what):
+def test_wrong_files_exit_2_with_their_own_line(equidiff, published_files, tmp_path, what):
     make, expected = WRONG[what]
     content = make(published_files)
     if isinstance(content, bytes):
@@ -214,7 +214,7 @@ def test_wrong_files_exit_2_with_their_own_line(process, published_files, tmp_pa
     else:
         torch.save(content, tmp_path / "wrong.pt")
     files = published_files | {"network": tmp_path / "wrong.pt"}
-    done = process("run", *QUICK, *layout.arguments(files, **layout.SMALL))
+    done = equidiff("run", *QUICK, *layout.arguments(files, **layout.SMALL))
     assert done.returncode == 2 and done.stdout == "", done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"equidiff: prior.network={tmp_path / 'wrong.pt'}: "), line

@@ -22,7 +22,7 @@ WRONG = {  # the words, and what is said
     "run checkpoint=5": "checkpoint=5: must be auto, all, none or a whole number at least 0 and at most 4",
     "run query=nothing.png": "query=nothing.png: no such file",
     "run query=text.png": "query=text.png: not a picture",
-    "run query=.": "query=.: is a folder",
+    "run query=.": "query=text.png: not a picture",
     "run filter.cutoff=2": "filter.cutoff=2: must be a number at least 1e-06 and at most 1",
     "run filter=butterworth filter.order=0": "filter.order=0: must be a whole number at least 1",
     "run distance=huber distance.delta=0": "distance.delta=0: must be a number above 0",

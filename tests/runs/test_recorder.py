@@ -37,6 +37,7 @@ def recorder(tmp_path):
     parts = SimpleNamespace(
         question=question, prior=prior, target=target, seeds=seeds, label=label, threshold=2.5, method=None
     )
+    parts.picture, parts.summary = torch.full((3, 4, 4), GREY), {"query": "grey.png"}
     state = SimpleNamespace(memory=SimpleNamespace(attempt=lambda step: step()))
     yield Recorder(run, parts, state)
     run.lock.close()
