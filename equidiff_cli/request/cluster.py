@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from omegaconf import DictConfig, OmegaConf
 
 from equidiff_cli.checks import number, one_of
+from equidiff_cli.errors import WrongRequest
 
 NEEDS = {  # engine: (modules, extra of this package that brings them)
     "slurm": (("submitit",), "slurm"),
@@ -66,7 +67,7 @@ def check_cluster(config: DictConfig):
 
 
 def check_installed(engine):
-    """`ValueError` for an engine whose package is not here."""
+    """`WrongRequest` for an engine whose package is not here."""
     modules, extra = NEEDS[engine]
     for module in modules:
         try:
@@ -74,4 +75,4 @@ def check_installed(engine):
         except ModuleNotFoundError:
             found = None
         if not found:
-            raise ValueError(f"cluster={engine}: {module} is not installed; pip install 'equidiff[{extra}]'")
+            raise WrongRequest(f"cluster={engine}: {module} is not installed; pip install 'equidiff[{extra}]'")

@@ -13,7 +13,8 @@ from equidiff_cli.cluster.watch import Watch, samples
 from equidiff_cli.request.job import Task
 from equidiff_cli.request.jobs import Wanted, asked
 from equidiff_cli.runs import merge as merging
-from equidiff_cli.runs.shards import parts_of, settle, settled
+from equidiff_cli.runs.merge import parts_of
+from equidiff_cli.runs.shards import settle, settled
 
 TINY = ["prior=embedded", "batch=2", "budget.steps=2", "prior.steps=2", "null_samples=4"]
 

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
     reason="no Slurm: start one with tests/helpers/slurm/start.sh",
 )
 TINY = ["prior=embedded", "budget.steps=2", "prior.steps=2", "null_samples=4", "budget.threshold=1e-12"]
+LONG = [word.replace("steps=2", "steps=40") if "budget" in word else word for word in TINY]
 SLURM = ["cluster=slurm", "cluster.cpus=1"]
 OWN = """
 def good(target, query):
@@ -104,7 +105,7 @@ def test_more_jobs_than_an_array_may_have(equidiff):
 
 
 def test_a_run_that_is_requeued_and_preempted_ends_with_the_same_bytes(equidiff, tmp_path):
-    words = ["samples=12", "batch=2", "budget.steps=40", *(word for word in TINY if "budget.steps" not in word)]
+    words = ["samples=8", "batch=2", *LONG]
     assert equidiff("run", "hydra.run.dir=alone", *words).returncode == 0
     front = start(tmp_path, *SLURM, "hydra.sweep.dir=P", *words)
     records, table = tmp_path / "P" / "0" / "samples.jsonl", tmp_path / "P" / "jobs.json"
@@ -126,14 +127,14 @@ def test_a_run_that_is_requeued_and_preempted_ends_with_the_same_bytes(equidiff,
 
 def test_shards_on_two_nodes_of_which_one_dies(equidiff, tmp_path):
     """Submitted without waiting; the same command finds the jobs, and collects when the node's ran elsewhere."""
-    words = ["samples=12", "batch=3", "budget.steps=40", *(word for word in TINY if "budget.steps" not in word)]
+    words = ["samples=8", "batch=2", *LONG]
     words = [*SLURM, "shards=2", "hydra.sweep.dir=N", *words]
     done = equidiff("run", *words, "cluster.wait=false")
     assert done.returncode == 0 and done.stdout == "" and "scancel" in done.stderr, done.stderr
     ids = json.loads((tmp_path / "N" / "jobs.json").read_text())
     assert sorted(ids) == ["0/shards/000", "0/shards/001"]
     front = start(tmp_path, *words)
-    until(lambda: lines(tmp_path / "N" / "0" / "shards" / "000" / "samples.jsonl") >= 3)
+    until(lambda: lines(tmp_path / "N" / "0" / "shards" / "000" / "samples.jsonl") >= 2)
     node = node_of(ids["0/shards/000"])
     try:
         kill_node(node)
@@ -149,15 +150,17 @@ def test_shards_on_two_nodes_of_which_one_dies(equidiff, tmp_path):
 
 
 def kill_node(node):
-    """Everything of a node dies at once, as if its power failed."""
-    pid = int((folder() / f"slurmd.{node}.pid").read_text())
-    os.kill(pid, signal.SIGKILL)
+    """Everything of a node dies, as if its power failed: who would tell that the jobs died goes first."""
+    tasks, parents = [], set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            words, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
-            step = words.startswith(b"slurmstepd: [") and (process / "cwd").resolve().name == f"spool.{node}"
-            if step or (b"submitit" in words and f"SLURMD_NODENAME={node}\0".encode() in environment):
-                os.kill(int(process.name), signal.SIGKILL)
+            if f"SLURMD_NODENAME={node}\0".encode() in (process / "environ").read_bytes():
+                tasks.append(int(process.name))
+                parents.add(int((process / "stat").read_text().rpartition(")")[2].split()[1]))
+    steps = [pid for pid in parents if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"slurmstepd")]
+    for pid in (int((folder() / f"slurmd.{node}.pid").read_text()), *steps, *tasks):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def revive_node(node):
