@@ -8,13 +8,16 @@ from subprocess import CompletedProcess
 import pytest
 from helpers.kills import contents
 
+from equidiff_cli.api import open_run
 from equidiff_cli.cluster import slurm
+from equidiff_cli.cluster.front import chunks
 from equidiff_cli.cluster.watch import Watch, samples
 from equidiff_cli.request.job import Task
 from equidiff_cli.request.jobs import Wanted, asked
 from equidiff_cli.runs import merge as merging
 from equidiff_cli.runs.merge import parts_of
 from equidiff_cli.runs.shards import settle, settled
+from equidiff_cli.shipped import QUERIES
 
 TINY = ["prior=embedded", "batch=2", "budget.steps=2", "prior.steps=2", "null_samples=4"]
 
@@ -38,9 +41,9 @@ def test_shards_become_the_run_that_one_process_makes(equidiff, tmp_path, monkey
     one, whole = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("alone", "S/0"))
     same = ("configuration", "counts", "on_file", "null_spread", "loss_scale", "warnings", "weights")
     assert {key: whole[key] for key in same} == {key: one[key] for key in same}
-    assert equidiff("evaluate", "S/0", "null_samples=16", "heldout=[]", "typical=0").returncode == 0
-    assert (tmp_path / "S/0/evaluation.json").exists()
-    assert equidiff("run", *words, "hydra.run.dir=S/0").stdout == "S/0\n"  # it is that run, and it is finished
+    run = open_run(tmp_path / "S/0")
+    assert run.finished and run.wanted == 5 and run.pictures.shape == (5, 32, 32, 3)
+    assert len(run.latents["z"]) == 5 and sorted(run.losses) == [0, 1, 2, 3, 4]
 
 
 def test_shards_that_differ_are_not_merged(make_run):
@@ -107,6 +110,25 @@ def test_what_a_job_is_told(tmp_path, monkeypatch):
     assert words[:4] == ["seed=3", "cluster=none", "shards=2", "shard=1"]
     assert not [word for word in words if word.startswith(("prior", "cluster=joblib", "-m"))]
     assert asked(["cluster=joblib", "--cfg", "job"]) is None and asked(["seed=1"]) is None
+
+
+def test_many_queries_in_jobs_of_several(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few").mkdir()
+    for name in "abc":
+        shutil.copy(QUERIES / "cat.png", tmp_path / "few" / f"{name}.png")
+    (tmp_path / "few" / "queries.csv").write_text("file,objective.label\nb.png,dog\n")
+    found = asked(["cluster=slurm", "cluster.chunk=2", "query=few", "hydra.sweep.dir=S", "samples=3", "prior=embedded"])
+    assert [run.directory for run in found.runs] == [tmp_path / "S" / name for name in "abc"]
+    words = [run.tasks[0].words for run in found.runs]
+    assert [[word for word in one if word.startswith("query=")] for one in words] == [
+        [f'query="few/{name}.png"'] for name in "abc"
+    ]
+    assert ["objective.label=dog" in one for one in words] == [False, True, False]
+    tasks = [run.tasks[0] for run in found.runs]
+    assert [len(chunk) for chunk in chunks(tasks, found.cluster["chunk"])] == [2, 1]
+    found.prepare()
+    assert len((tmp_path / "S" / "pictures.csv").read_text().splitlines()) == 4
 
 
 def test_what_squeue_says(monkeypatch):
