@@ -105,7 +105,7 @@ def test_more_jobs_than_an_array_may_have(equidiff):
 
 
 def test_a_run_that_is_requeued_and_preempted_ends_with_the_same_bytes(equidiff, tmp_path):
-    words = ["samples=6", "batch=2", *LONG]
+    words = ["samples=12", "batch=2", *LONG]
     assert equidiff("run", "hydra.run.dir=alone", *words).returncode == 0
     front = start(tmp_path, *SLURM, "hydra.sweep.dir=P", *words)
     records, table = tmp_path / "P" / "0" / "samples.jsonl", tmp_path / "P" / "jobs.json"
@@ -127,7 +127,7 @@ def test_a_run_that_is_requeued_and_preempted_ends_with_the_same_bytes(equidiff,
 
 def test_shards_on_two_nodes_of_which_one_dies(equidiff, tmp_path):
     """Submitted without waiting; the same command finds the jobs, and collects when the node's ran elsewhere."""
-    words = ["samples=6", "batch=2", *LONG]
+    words = ["samples=8", "batch=2", *LONG]
     words = [*SLURM, "shards=2", "hydra.sweep.dir=N", *words]
     done = equidiff("run", *words, "cluster.wait=false")
     assert done.returncode == 0 and done.stdout == "" and "scancel" in done.stderr, done.stderr
