@@ -1,11 +1,12 @@
 """What happens to pictures on their way to a reader: a JPEG file, a shift by half a pixel. (N, 3, H, W) in [0, 1]."""
 
 import torch
-from torchvision.transforms.v2 import functional
 
 
 def jpeg(x, quality):
     """Through a JPEG file of a quality in 1 to 95: colour at half the resolution (4:2:0); on the CPU, as files are."""
+    from torchvision.transforms.v2 import functional  # takes as long to import as torch
+
     pictures = (x.detach().cpu().float().clamp(0, 1) * 255).round().byte()
     return torch.stack([functional.jpeg(picture, quality) for picture in pictures]).to(x.device).float() / 255
 

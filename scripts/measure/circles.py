@@ -63,7 +63,9 @@ def row(objective, query, samples, summary, noise=None):
     oracle = mass(near(field, level, RESAMPLES * len(samples), np.random.default_rng(1)))
     coverage = compare(mass(samples.numpy()), oracle)
     kuiper, arcs = coverage["kuiper"], coverage["arcs"]
-    law = {"Kuiper under the prior's own law (95 % below 1.75)": f"{under_the_prior(level, noise):.2f}"}
+    law = {}
+    if noise is not None:
+        law = {"Kuiper under the prior's own law (95 % below 1.75)": f"{under_the_prior(level, noise):.2f}"}
     return {
         "query": f"{summary['query']} ({query[0]:.2f}, {query[1]:.2f})",
         "log-odds": f"{level:+.2f}",
@@ -71,7 +73,7 @@ def row(objective, query, samples, summary, noise=None):
         "distance (median, 95 %, most)": ", ".join(f"{np.quantile(distance, q):.5f}" for q in (0.5, 0.95, 1)),
         "Kuiper (oracle 5, 50, 95 %)": f"{kuiper[0]:.2f} ({', '.join(f'{k:.2f}' for k in kuiper[1:])})",
         "oracle as uneven": f"{coverage['p']:.0%}",
-        **(law if noise is not None else {}),
+        **law,
         "arcs hit (oracle)": f"{arcs[0]:.0%} ({', '.join(f'{a:.0%}' for a in arcs[1:])})",
         "seconds": f"{summary['wall_seconds']:.1f}",
     }

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SHORT = ("samples=12", "batch=4", "budget.steps=6", "prior.steps=2", "null_samples=4")
+SHORT = ("samples=8", "batch=4", "budget.steps=4", "prior.steps=1", "null_samples=4")
 TIMED = ("samples.jsonl", "summary.json", "run.log")  # files that hold times
 
 

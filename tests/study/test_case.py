@@ -17,7 +17,7 @@ def case(count=3, null=10, lowpass=None, objective=lambda x: x.mean((1, 2, 3))[:
     pictures = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     records = [{"objective": value, "objective_saved": value} for value in objective(pictures)[:, 0].tolist()]
     run = SimpleNamespace(path=Path("run"), query=pictures[:1], pictures=pictures, latents=None, records=records)
-    run.nonfinite, run.evaluations, run.warnings, run.summary = 2, 12, [], {}
+    run.nonfinite, run.evaluations, run.warnings, run.summary, run.kept = 2, 12, [], {}, None
     prior = SimpleNamespace(device=torch.device("cpu"), evaluations=4)
     unguided = Null(torch.rand(null, 3, 32, 32), torch.randn(null, 2), torch.randn(null, 2))
     options = SimpleNamespace(batch=4, seed=0)
