@@ -13,6 +13,8 @@ from equidiff_cli.request.launchers import launch
 from equidiff_cli.runs import names
 
 POLL = (1.0, 10.0)  # seconds between two looks at the queue: the first, and the longest, to which it grows
+AGAIN = 5  # times that runs are submitted again whose jobs Slurm took away without queuing them again itself
+LOST = ("PREEMPTED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL")  # how it says so, depending on what it noticed first
 LATE = 3  # looks for the files of a job that has left the queue: a shared file system may show them late
 
 
@@ -27,8 +29,13 @@ def front(asked, name, say):
     todo = [task for task in todo if not names.is_finished(task.directory)]
     failures = []
     if asked.engine == "slurm":
-        if not in_queue(asked, todo, say):
-            return []
+        for _ in range(1 + AGAIN):
+            if not in_queue(asked, todo, say):
+                return []
+            todo = [task for task in todo if not there(task) and lost(asked, task)]
+            if not todo:
+                break
+            say(f"{len(todo)} runs lost their job and are submitted again")
     elif todo:
         asked.prepare()
         try:
@@ -76,6 +83,11 @@ def in_queue(asked, todo, say):
         said = f"interrupted; jobs go on, scancel {arrays} stops them"
         raise Stopped(signal.SIGINT, said, asked.again) from None
     return True
+
+
+def lost(asked, task):
+    """Whether the job of a task was taken away, so that nothing is wrong with what it did."""
+    return slurm.ended(given(asked)[key(asked, task)]).state in LOST
 
 
 def given(asked):
