@@ -24,9 +24,11 @@ COMMANDS = {  # name: what it does; the module commands/<name>.py has `prepare(c
     "fetch": "bring the weights of a prior and a target into the cache ahead",
     "layers": "list the layers of a target, with what they give for one picture",
     "evaluate": "measure runs again from their files, beside what chance gives",
+    "audit": "say what a network holds, what it ignores, and which shortcuts it took",
+    "explain": "hold explanations of members beside those of the query and of unguided samples",
     "report": "put runs on one HTML page, or their pictures into a figure",
 }
-OF_RUNS = ("evaluate", "report")  # commands whose words are run directories; those of the others are overrides
+OF_RUNS = ("evaluate", "audit", "explain", "report")  # their words are run directories; those of others are overrides
 log = logging.getLogger(__name__)
 
 

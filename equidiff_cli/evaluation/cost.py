@@ -33,7 +33,7 @@ def a_success(total, set):
     return total / hits if hits else None
 
 
-@metric
+@metric(of_pictures=False)
 def nfe(set):
     return a_success(set.evaluations, set)
 

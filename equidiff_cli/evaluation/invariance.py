@@ -5,7 +5,7 @@ import torch
 from equidiff_cli.metrics import error
 from equidiff_cli.pictures import perturb
 from equidiff_cli.study.findings import Section, words_beside
-from equidiff_cli.study.metric import MEDIAN, SHARE, median, metric, query
+from equidiff_cli.study.metric import MEAN, MEDIAN, SHARE, median, metric, query
 from equidiff_cli.study.sets import each
 
 WORDS = words_beside(__file__)
@@ -16,6 +16,8 @@ def invariance(case):
     section = Section("invariance", case, WORDS)
     for one in (error_median, error_median_absolute, error_max):
         section.add(one)
+    if case.samples.values.shape[1] > 1:
+        section.add(squared_distance)
     for tolerance in case.options.tolerances:
         section.add(success, tolerance=tolerance)
     section.add(query_outlyingness)
@@ -63,6 +65,11 @@ def error_median_absolute(set):
 @metric
 def error_max(set):
     return set.errors.max()
+
+
+@metric(over=MEAN)
+def squared_distance(set):
+    return error.errors(set.values, set.case.target_values).square()
 
 
 @metric(over=SHARE)

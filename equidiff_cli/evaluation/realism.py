@@ -6,6 +6,7 @@ from equidiff_cli.metrics import frechet as distances
 from equidiff_cli.metrics import typicality as white
 from equidiff_cli.metrics.likelihood import bits_per_dimension, standard_error
 from equidiff_cli.metrics.saturation import BRIGHT, DARK, saturation
+from equidiff_cli.runs.reader import noiseless
 from equidiff_cli.study.findings import Section, words_beside
 from equidiff_cli.study.metric import MEAN, SHARE, Statistic, apart, as_many, metric
 from equidiff_cli.study.null import log_likelihoods
@@ -19,7 +20,12 @@ SUBSEQUENCE, PERMUTATIONS = 4, 100  # as in the code of Tang et al. (2024)
 def realism(case):
     """The section `realism` of a case."""
     section = Section("realism", case, WORDS, facts(case))
-    gone = None if case.samples.latents else "latents.safetensors is missing or damaged"
+    gone = (
+        "the method starts from no noise"
+        if noiseless(case.run.records)
+        else "latents.safetensors is missing or damaged"
+    )
+    gone = None if case.samples.latents else gone
     for one in (typicality, atypical, noise_mean, noise_covariance, noise_bound):
         section.add(one, gone)
     if not gone:
@@ -58,12 +64,12 @@ def facts(case):
     }
 
 
-@metric(over=MEAN)
+@metric(over=MEAN, of_pictures=False)
 def typicality(set):
     return white.typicality(set.latents["z_start"])
 
 
-@metric(over=SHARE)
+@metric(over=SHARE, of_pictures=False)
 def atypical(set):
     return white.chi_square_tail(set.latents["z_start"]) < UNLIKELY
 
@@ -76,17 +82,17 @@ def checks(set):
     return torch.stack(white.concentration(z, orders, SUBSEQUENCE), dim=1)
 
 
-@metric
+@metric(of_pictures=False)
 def noise_mean(set):
     return checks(set)[:, 0].amax(1).mean()
 
 
-@metric
+@metric(of_pictures=False)
 def noise_covariance(set):
     return checks(set)[:, 1].amax(1).mean()
 
 
-@metric(null=as_many)
+@metric(null=as_many, of_pictures=False)
 def noise_bound(set):
     m = set.latents["z_start"][0].numel() // SUBSEQUENCE
     return torch.stack(white.concentration_bounds(*checks(set).unbind(1), m, SUBSEQUENCE)).min()
@@ -123,12 +129,13 @@ def over_probes(bits, _seed):
     over=Statistic(lambda bits: bits.mean(0).mean(), over_probes),
     on=lambda case: few(case.samples),
     null=lambda unguided, _: [few(unguided)],
+    of_pictures=False,
 )
 def likelihood(set):
     return bits(set)
 
 
-@metric(on=lambda case: few(case.samples)[:2], null=None)
+@metric(on=lambda case: few(case.samples)[:2], null=None, of_pictures=False)
 def likelihood_solver_error(set):
     z, options = set.latents["z"], set.case.options
     half = max(options.likelihood_steps // 2, 1)
@@ -136,7 +143,7 @@ def likelihood_solver_error(set):
     return (bits_per_dimension(coarse, z[0].numel()) - bits(few(set.case.samples))[:1, :2]).abs().mean()
 
 
-@metric(on=lambda case: few(case.samples), null=lambda unguided, _: [few(unguided)])
+@metric(on=lambda case: few(case.samples), null=lambda unguided, _: [few(unguided)], of_pictures=False)
 def typicality_exact(set):
     return white.typicality(likelihoods(set)[1]).mean()
 

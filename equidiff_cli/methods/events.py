@@ -34,7 +34,8 @@ class Finished:
         status: one of `STATUS` but "going".
         steps, evaluations: measurements of the loss, evaluations of the velocity network.
         best: what was measured, tensors on the CPU without a batch dimension: `loss`, `loss_unfiltered`,
-            `loss_filtered`, `objective`, `objective_filtered`, `z_start`, `z`, `picture`.
+            `loss_filtered`, `objective`, `objective_filtered`, `z_start`, `z`, `picture`; a method that starts
+            from no noise leaves the two latents out.
         restarts: how often the sample began again from other noise.
         notes: what else its record says, plain numbers by name.
     """

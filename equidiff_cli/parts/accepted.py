@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from equidiff_cli.checks import number, one_of
 
@@ -53,6 +54,12 @@ def _share_or_none(key, value):
     return value
 
 
+def _folder(key, value):
+    if not isinstance(value, str) or not Path(value).is_dir():
+        raise ValueError(f"{key}={value}: there is no such folder; give a folder of pictures")
+    return value
+
+
 def _word(*options):
     return lambda key, value: one_of(key, value, options)
 
@@ -80,12 +87,26 @@ ACCEPTED = {
     "method.pool": partial(number, minimum=1, whole=True),
     "method.aim": _share_or_none,
     "method.angle": partial(number, above=0, maximum=1.5),
+    "method.churn": partial(number, minimum=0, maximum=1),
     "method.every": partial(number, minimum=1, whole=True),
     "method.forget": partial(number, minimum=0, whole=True),
+    "method.frequency": partial(number, minimum=0),
+    "method.hold": _decay,
+    "method.inner": partial(number, minimum=1, whole=True),
     "method.iterations": partial(number, minimum=1, whole=True),
+    "method.jitter": partial(number, minimum=0, whole=True),
     "method.keep": partial(number, minimum=1, whole=True),
+    "method.lr": _positive,
+    "method.normalize": _truth,
+    "method.rate": partial(number, above=0, maximum=1),
+    "method.real": _folder,
     "method.rotations": partial(number, minimum=1, whole=True),
+    "method.scale": _positive,
+    "method.schedule": _word("flat", "bayes"),
+    "method.space": _word("fourier", "pixels"),
+    "method.through": _truth,
     "method.tolerance": _positive,
+    "method.tv": partial(number, minimum=0),
     "objective.pool": _word("mean", "max", "none"),
     "objective.reduce": _word("mean", "max"),
     "optimizer.betas": _decays,

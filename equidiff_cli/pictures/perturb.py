@@ -1,6 +1,8 @@
-"""What happens to pictures on their way to a reader: a JPEG file, a shift by half a pixel. (N, 3, H, W) in [0, 1]."""
+"""What happens to pictures on their way to a reader, a JPEG file or a shift by half a pixel, and common augmentations.
+(N, 3, H, W) in [0, 1]."""
 
 import torch
+import torch.nn.functional as F
 
 
 def jpeg(x, quality):
@@ -9,6 +11,28 @@ def jpeg(x, quality):
 
     pictures = (x.detach().cpu().float().clamp(0, 1) * 255).round().byte()
     return torch.stack([functional.jpeg(picture, quality) for picture in pictures]).to(x.device).float() / 255
+
+
+def augmented(x, count, seed):
+    """Common augmentations of a picture (1, 3, H, W), (count, 3, H, W): mirrored or not, cropped to a square of 0.8 to
+    1 of its side and resized, brightness, contrast and saturation times 0.8 to 1.2 each; rounded as files are.
+    """
+    from torchvision.transforms.v2 import functional  # as in `jpeg`
+
+    made = []
+    for number in range(count):
+        generator = torch.Generator().manual_seed(seed * 2**20 + number)
+        mirrored, side, down, across, *colour = torch.rand(7, generator=generator).tolist()
+        size = x.shape[-1]
+        side = round(size * (0.8 + 0.2 * side))
+        top, left = (round((size - side) * place) for place in (down, across))
+        part = x[..., top : top + side, left : left + side]
+        part = F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+        part = part.flip(-1) if mirrored < 0.5 else part
+        brightness, contrast, saturation = (0.8 + 0.4 * one for one in colour)
+        part = functional.adjust_contrast((brightness * part).clamp(0, 1), contrast)
+        made.append(functional.adjust_saturation(part, saturation))
+    return (torch.cat(made) * 255).round() / 255
 
 
 def half_pixel_shift(x):

@@ -134,4 +134,5 @@ def _same_noise(runs, indices):
     """Whether samples of one index have the same seed, and noise of the same size, in all runs."""
     seeds = [{record["index"]: record.get("seed") for record in run.rows} for run in runs]
     known = [{found[index] for found in seeds if index in found} for index in indices]
-    return len({run.dimensions for run in runs}) == 1 and all(len(found) == 1 for found in known)
+    sizes = {run.dimensions for run in runs}
+    return len(sizes) == 1 and None not in sizes and all(len(found) == 1 for found in known)

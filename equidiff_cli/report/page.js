@@ -114,6 +114,19 @@ for (const film of document.querySelectorAll("[data-film]")) {
 }
 for (const text of document.querySelectorAll(".film-still")) text.hidden = true;
 
+// Maps over pictures: those of one method at a time.
+for (const group of document.querySelectorAll("[data-overlays]")) {
+  const form = group.querySelector("form");
+  const update = () => {
+    for (const map of group.querySelectorAll("[data-method]")) map.hidden = map.dataset.method !== form.elements.method.value;
+  };
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", update);
+  group.classList.add("switched");
+  update();
+}
+
 // A link to a run opens its section; on paper, all of them are open.
 function openTarget() {
   const section = document.getElementById(location.hash.slice(1))?.closest("details");

@@ -10,8 +10,9 @@ import jinja2
 from markupsafe import Markup
 
 from equidiff_cli import __version__
-from equidiff_cli.report import comparisons, matrix, plots, words
+from equidiff_cli.report import comparisons, matrix, methods, plots, words
 from equidiff_cli.report.asked import sentences
+from equidiff_cli.report.explained import explained
 from equidiff_cli.report.film import strips
 from equidiff_cli.report.found import findings, query_seen, said
 from equidiff_cli.report.labels import asking, differing, labels
@@ -24,6 +25,7 @@ from equidiff_cli.runs.reader import error
 
 HERE = Path(__file__).parent
 MOST_PICTURES = 256  # on one page, beside the queries; every run has at least two
+MOST_OVERLAID = 8  # samples with maps on one page; every run has at least one
 MOST_ROWS = 4000  # of tables of samples, all runs together
 MOST_BYTES = 4_500_000  # of all pictures together; as text they take a third more
 MOST_SECTIONS = 200  # runs with a section of their own; further ones stand in the table alone
@@ -75,7 +77,10 @@ def render(runs):
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         several=len(runs) > 1,
-        runs=[section(run, i, most, most_rows, budget) for i, run in enumerate(runs[:MOST_SECTIONS])],
+        runs=[
+            section(run, i, most, most_rows, budget, max(1, MOST_OVERLAID // len(runs)))
+            for i, run in enumerate(runs[:MOST_SECTIONS])
+        ],
         sectionless=len(runs) - MOST_SECTIONS,
         overview=overview(runs, names, keys) if len(runs) > 1 else None,
         title=title(runs),
@@ -106,9 +111,9 @@ def kinds(runs):
     return list({words.asks(run): (words.target(run), words.held(run), words.query(run)) for run in begun}.values())
 
 
-def section(run, i, most, most_rows, budget):
+def section(run, i, most, most_rows, budget, most_overlaid):
     """Everything the template needs about one run: `most` samples with pictures that keep to the `budget`, `most_rows`
-    rows in tables of samples."""
+    rows in tables of samples, maps over `most_overlaid` samples."""
     shown = columns(run)
     cards, rows = samples(run, shown, most, budget)
     curves = list(plots.evaluated(run))
@@ -146,6 +151,7 @@ def section(run, i, most, most_rows, budget):
             for name in known
             if any(m["section"] == name for m in metrics) or any(where == name for where, _ in curves)
         ],
+        "explained": explained(run, most_overlaid),
         "command": command,
         "summary": [(title, run.summary[key]) for key, title in SUMMARY.items() if key in run.summary],
         "remarks": remarks,
@@ -175,6 +181,12 @@ def warnings(run):
     return found
 
 
+def pictures(runs, links):
+    """The `Matrix` of the samples of each run, with its numbers where their methods differ."""
+    found = matrix.by_sample(runs, links)
+    return methods.side_by_side(found, runs) if found and methods.several(runs) else found
+
+
 def overview(runs, names, keys):
     """What the template needs to compare several runs."""
     links = {i: f"#run-{i}" for i in range(MOST_SECTIONS)}
@@ -184,12 +196,14 @@ def overview(runs, names, keys):
         shown = [comparisons.deviation(runs, names), swept, *comparisons.compared(runs, names, comparisons.DEVIATION)]
     else:
         shown = [swept, *comparisons.compared(runs, names)]
+    if methods.several(runs):
+        shown = [*methods.costs(runs, names), *shown]
     different = kinds(runs)
     return {
         "outcomes": outcomes(runs, keys, links),
         "measured": measured(runs, links),
         "left": keys[MOST_KEYS:],
-        "matrices": [it for it in (matrix.by_settings(runs, links), matrix.by_sample(runs, links)) if it],
+        "matrices": [it for it in (matrix.by_settings(runs, links), pictures(runs, links)) if it],
         "plots": [plot for plot in shown if plot],
         "unevaluated": comparisons.CUTOFF in asked and shown[0] is None,
         "different": different if len(different) > 1 else [],

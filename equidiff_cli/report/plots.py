@@ -104,7 +104,12 @@ def sparse(steps):
 
 def evaluated(run):
     """(section, `Plot`) of every curve in the evaluation of a run."""
-    for curve in (run.evaluation or {}).get("curves", []):
+    yield from curves(run.evaluation)
+
+
+def curves(found):
+    """(section, `Plot`) of every curve in an evaluation or an explanation, which may be None."""
+    for curve in (found or {}).get("curves", []):
         lines = [
             Line(line["name"], curve["x"]["values"], line["values"], kind(line["name"], i), *_band(line))
             for i, line in enumerate(curve["lines"])

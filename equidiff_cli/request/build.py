@@ -8,6 +8,7 @@ import hashlib
 import logging
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from equidiff_cli.engine.device import name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.engine.trial import pictures, try_question
 from equidiff_cli.parts.robust import Nothing, Together
+from equidiff_cli.pictures.folder import pictures_of
 from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.prior.prior import Prior, sample_seed
@@ -119,6 +121,8 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         raise ValueError(
             f"gradient_steps={config.gradient_steps}: this method needs exact gradients; use gradient_steps=all"
         )
+    if hasattr(method, "prepare"):
+        method.prepare(picture[None], prior_source)
     bring(target_source, prior_source, say=log.info)
     query = picture[None].to(device)
     if target is None:
@@ -161,6 +165,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     if mask is not None:
         identity |= {"region": "a mask" if isinstance(config.region, str) else settings["region"]}
         identity |= {"region (SHA-256 of its pixels)": hashlib.sha256(mask.bool().cpu().numpy().tobytes()).hexdigest()}
+    identity |= getattr(method, "identity", {})
     if config.diverse:  # members of a batch repel each other, so which share one counts
         identity |= {"diverse (batch)": config.batch}
     return Parts(
@@ -259,6 +264,8 @@ def method_of(config: DictConfig, given=(), endless=False):
         offered["threshold"] = float("-inf")
     if "optimizer" in takes:
         offered["optimizer"] = part(config, "optimizer")
+    if "folder" in takes:
+        offered["folder"] = partial(pictures_of, key="method.real", least=1)
     method = part(config, "method", **offered)
     for name in getattr(method, "ignores", () if "optimizer" in takes else ("optimizer",)):
         if words := [word for word in given if re.match(rf"\+*{name}[.=]", word)]:
@@ -373,3 +380,8 @@ def recorded(run):
 def plain(config: DictConfig, group: str):
     """A group as a nested dict, to compare and to keep."""
     return OmegaConf.to_container(config[group], resolve=True)
+
+
+def plain_values(config: DictConfig):
+    """The values of a configuration without groups, as JSON takes them."""
+    return OmegaConf.to_container(config, resolve=True)

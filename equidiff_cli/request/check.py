@@ -15,7 +15,8 @@ from equidiff_cli.parts.accepted import LEAST
 from equidiff_cli.prior.accepted import check_jumps
 from equidiff_cli.request.asking import check_asking
 from equidiff_cli.request.cluster import check_cluster
-from equidiff_cli.request.groups import GROUPS, check_group, check_query
+from equidiff_cli.request.explanation import check_explanation
+from equidiff_cli.request.groups import DOTTED, GROUPS, check_group, check_query
 from equidiff_cli.request.schema import PRECISIONS, is_whole, options
 from equidiff_cli.runs.names import EVALUATIONS_BEGIN, find, is_run
 
@@ -26,13 +27,13 @@ def before(command: str, config: DictConfig, words):
     """`ValueError` for the first thing that is wrong with a request, as far as that can be told without torch.
 
     Args:
-        words: the overrides, or of `evaluate` and `report` the directories that were given.
+        words: the overrides, or of commands about runs the directories that were given.
     """
     if command == "run":
         check(config)
         check_query(config)
-    elif command == "evaluate":
-        check_evaluation(config)
+    elif command in OF_RUNS:
+        OF_RUNS[command](config)
         if not any(Path(word).is_dir() for word in words):  # else those that can be are evaluated
             find(words)
     else:
@@ -110,8 +111,7 @@ def check_solver_steps(config: DictConfig, steps: int):
 def check_evaluation(config: DictConfig):
     """The same for `equidiff evaluate`."""
     complete(config)
-    check_device(config.device)
-    number("null_samples", config.null_samples, minimum=16, whole=True)
+    check_study(config)
     for name, bounds in (("tolerances", dict(above=0)), ("cutoffs", dict(minimum=LEAST, maximum=1))):
         if not config[name]:
             raise ValueError(f"{name}=[]: must be a list of numbers, such as {name}=[0.1,0.5]")
@@ -119,10 +119,38 @@ def check_evaluation(config: DictConfig):
             number(name, value, **bounds)
     for quality in config.jpeg:
         number("jpeg", quality, minimum=1, maximum=95, whole=True)
-    check_typical(config)
     number("likelihood", config.likelihood, minimum=0, whole=True)
     number("probes", config.probes, minimum=2, whole=True)
     number("likelihood_steps", config.likelihood_steps, minimum=2, whole=True)
+    if config.output is not None:
+        check_output(config.output)
+
+
+def check_audit(config: DictConfig):
+    """The same for `equidiff audit`."""
+    complete(config)
+    check_study(config)
+    number("permutations", config.permutations, minimum=99, whole=True)
+    for word in config.attribute:
+        if word.endswith(".csv"):
+            if not Path(word).is_file():
+                raise ValueError(f"attribute={word}: there is no such file; give a CSV file of labels")
+            if config.real is None:
+                raise ValueError(f"attribute={word}: labels are of real pictures; give their folder, real=FOLDER")
+        elif not DOTTED.fullmatch(word):
+            whole = [other for other in options("target") if is_whole("target", other)]
+            if word not in whole:
+                near = choices(word, whole)
+                raise ValueError(f"attribute={word}: must be module.function, a .csv file or a target; {near}")
+    if config.output is not None and not Path(config.output).is_dir():
+        raise ValueError(f"output={config.output}: there is no such folder; give one for audit.html and audit.csv")
+
+
+def check_study(config: DictConfig):
+    """The same for what everything that measures finished runs takes."""
+    check_device(config.device)
+    number("null_samples", config.null_samples, minimum=16, whole=True)
+    check_typical(config)
     number("seed", config.seed, minimum=0, maximum=2**32 - 1, whole=True)
     number("batch", config.batch, minimum=1, whole=True)
     if config.heldout != "auto":
@@ -136,8 +164,13 @@ def check_evaluation(config: DictConfig):
                 one_of("heldout", name, ["auto", *whole] if alone else whole)
     if config.real is not None and not Path(config.real).is_dir():
         raise ValueError(f"real={config.real}: there is no such folder; give a folder of pictures")
-    if config.output is not None:
-        check_output(config.output)
+
+
+def check_explaining(config: DictConfig):
+    """The same for `equidiff explain`."""
+    complete(config)
+    check_device(config.device)
+    check_explanation(config)
 
 
 def check_typical(config: DictConfig):
@@ -160,3 +193,6 @@ def check_output(output):
         raise ValueError(f"output={output}: must be a .csv file")
     if file.exists() and (content := file.read_bytes()) and not content.startswith(EVALUATIONS_BEGIN.encode()):
         raise ValueError(f"output={output}: exists and was not made by equidiff evaluate; choose another name")
+
+
+OF_RUNS = {"evaluate": check_evaluation, "audit": check_audit, "explain": check_explaining}

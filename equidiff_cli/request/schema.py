@@ -102,6 +102,50 @@ class EvaluateConfig:
 
 
 @dataclass
+class AuditConfig:
+    """Everything `equidiff audit` takes besides the run directories."""
+
+    attribute: list[str] = MISSING
+    group: str = MISSING
+    null_samples: int = MISSING
+    permutations: int = MISSING
+    heldout: Any = MISSING
+    real: str | None = None
+    typical: Any = MISSING
+    typical_tolerance: float = MISSING
+    bandwidth: float = MISSING
+    again: bool = MISSING
+    output: str | None = None
+    seed: int = MISSING
+    device: str = MISSING
+    batch: int = MISSING
+
+
+@dataclass
+class ExplainConfig:
+    """Everything `equidiff explain` takes besides the run directories."""
+
+    methods: Any = MISSING
+    baseline: str = MISSING
+    most: int = MISSING
+    null_samples: int = MISSING
+    cells: int = MISSING
+    steps: int = MISSING
+    draws: int = MISSING
+    top: float = MISSING
+    near: float = MISSING
+    layers: Any = MISSING
+    concepts: str | None = None
+    counterparts: int = MISSING
+    clusters: int = MISSING
+    segmentation: str | None = None
+    all: bool = MISSING
+    seed: int = MISSING
+    device: str = MISSING
+    batch: int = MISSING
+
+
+@dataclass
 class ReportConfig:
     """Everything `equidiff report` takes besides the run directories."""
 
@@ -114,6 +158,8 @@ SCHEMAS = {
     "fetch": FetchConfig,
     "layers": LayersConfig,
     "evaluate": EvaluateConfig,
+    "audit": AuditConfig,
+    "explain": ExplainConfig,
     "report": ReportConfig,
 }
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 
-SPELLED = {("evaluate", "--all"): "all=true"}  # options of ours, and what they stand for
+SPELLED = {
+    (command, "--all"): "all=true" for command in ("evaluate", "explain")
+}  # options of ours, and what they stand for
 
 
 ASKS = re.compile(r"\+*(cluster[.=]|shards=|experiment=)|--config-dir|-cd$")

@@ -37,7 +37,7 @@ class Run:
         config: the composed configuration, nested, as it was recorded; {} if it was not.
         summary: `summary.json`, or {}.
         losses: sample -> {column of `losses.csv`: list}, lists of the same length; None for what is not finite.
-        evaluation: `evaluation.json`, or None.
+        evaluation, explanation: `evaluation.json` and `explanation.json`, or None.
         overrides, hydra: what was recorded of the command.
         missing: file -> why it is not the picture that was measured, "deleted" or "replaced".
         failure: the last line of the log of a run that left nothing, else "".
@@ -52,6 +52,7 @@ class Run:
     summary: dict
     losses: dict
     evaluation: dict | None
+    explanation: dict | None
     overrides: list
     hydra: dict
     missing: dict = field(default_factory=dict)
@@ -82,6 +83,11 @@ class Run:
     def query_file(self):
         """The query as the target saw it."""
         return self.path / f"{names.QUERY}{'.png' if self.pictured else '.txt'}"
+
+    def overlay_file(self, stem, method):
+        """The map of a method over the query ("query") or over the sample of an index ("003"), where it was
+        explained."""
+        return self.path / names.EXPLANATIONS / f"{stem}-{method}.png"
 
     @property
     def grid_file(self):
@@ -204,6 +210,7 @@ def read(path, name=None):
         summary=summary,
         losses=_losses(path / names.LOSSES),
         evaluation=evaluation,
+        explanation=_json(path / names.EXPLANATION),
         overrides=_yaml(path / names.ASKED / "overrides.yaml") or [],
         hydra=(_yaml(path / names.ASKED / "hydra.yaml") or {}).get("hydra") or {},
         missing={entry["file"]: entry["why"] for entry in (evaluation or {}).get("missing", [])},
@@ -252,6 +259,11 @@ def error(run, row):
     if null_distance and not several and str(run.settings.get("distance._target_")).endswith(".SquaredL2"):
         return distance / math.sqrt(null_distance), "null spreads"
     return distance, "units of the objective"
+
+
+def noiseless(records):
+    """Whether samples were made from no noise, by their records: then they have no latents, and none are missing."""
+    return bool(records) and all("latent_norm" in record and record["latent_norm"] is None for record in records)
 
 
 def typicality(run, record):

@@ -48,7 +48,7 @@ class Recorder:
     def save_sample(self, event):
         """Picture, latents and record of a sample; what is recorded last is measured on the saved file."""
         best, question = event.best, self.parts.question
-        saved, file = self.run.save_picture(event.index, best["picture"], best["z_start"], best["z"])
+        saved, file = self.run.save_picture(event.index, best["picture"], best.get("z_start"), best.get("z"))
         objective_saved, losses_saved = self.state.memory.attempt(lambda: self.measure(saved[None]))
         by_target = self.state.memory.attempt(lambda: self.see(saved))
         self.run.save_record(
@@ -71,7 +71,7 @@ class Recorder:
                 **({"penalty": best["penalty"].item()} if "penalty" in best else {}),
                 **({"distance": self.distance(saved)} if self.pictured else {}),
                 "seen": by_target,
-                "latent_norm": best["z_start"].norm().item(),
+                "latent_norm": best["z_start"].norm().item() if "z_start" in best else None,
                 "file": file,
                 "sha256": sha256(self.run.path / file),
             }

@@ -139,11 +139,13 @@ class RunDir:
         writer.writerows(rows)
         append(self.losses, text.getvalue())
 
-    def save_picture(self, index, picture, z_start, z):
-        """Write one picture (3, H, W) and its latents (C, H, W); return it as the file holds it, and the file name."""
+    def save_picture(self, index, picture, z_start=None, z=None):
+        """Write one picture (3, H, W) and its latents (C, H, W), if it has some; return it as the file holds it, and
+        the file name."""
         file = self.samples / f"{index:03d}{self.medium.suffix}"
-        with whole(self.state / f"{index}.safetensors") as beside:
-            beside.write_bytes(save({"z_start": z_start.contiguous(), "z": z.contiguous()}))
+        if z is not None:
+            with whole(self.state / f"{index}.safetensors") as beside:
+                beside.write_bytes(save({"z_start": z_start.contiguous(), "z": z.contiguous()}))
         with whole(file) as beside:
             self.medium.write(picture, beside)
         return self.medium.read(file), file.relative_to(self.path).as_posix()
@@ -214,9 +216,12 @@ class RunDir:
 
     def close(self, summary):
         """Gather the latents, write the summary, and remove the state: the run is finished."""
-        latents = [load_file(self.state / f"{record['index']}.safetensors") for record in self.records()]
-        with whole(self.path / names.LATENTS) as beside:
-            beside.write_bytes(save({name: torch.stack([one[name] for one in latents]) for name in ("z_start", "z")}))
+        files = [self.state / f"{record['index']}.safetensors" for record in self.records()]
+        if any(file.exists() for file in files):  # else the method starts from no noise
+            latents = [load_file(file) for file in files]
+            rows = {name: torch.stack([one[name] for one in latents]) for name in ("z_start", "z")}
+            with whole(self.path / names.LATENTS) as beside:
+                beside.write_bytes(save(rows))
         with whole(self.path / names.SUMMARY) as beside:
             beside.write_text(json.dumps(finite(summary), indent=1) + "\n")
         shutil.rmtree(self.state)

@@ -2,14 +2,16 @@
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass
+from pathlib import Path
 
 import torch
 
 from equidiff_cli.engine.device import exact
 from equidiff_cli.metrics.error import errors, spread
 from equidiff_cli.parts.filters import Gaussian
+from equidiff_cli.pictures import perturb
 from equidiff_cli.prior.prior import Prior
 from equidiff_cli.request.schema import EvaluateConfig
 from equidiff_cli.study.law import law_of
@@ -20,6 +22,7 @@ from equidiff_cli.target.target import Target
 
 ROUNDING = 0.2  # null spreads that the objective of a saved picture may be off on another device, or in another version
 RELATIVE = 1e-4  # of its value, besides
+SAME = 0.5 / 255  # root mean square difference of pixels below which a real picture is the query itself
 
 
 @dataclass
@@ -33,7 +36,7 @@ class Case:
         lowpass: the filter of the run, pictures -> pictures.
         null: unguided samples of the prior.
         heldout: (name, network) of other networks; `heldout_reason` says why there is none.
-        real: pictures (R, 3, H, W) of a folder, or None.
+        real, real_files: pictures (R, 3, H, W) of a folder, or None, and their files.
         options: of the evaluation.
         pool: gives `Null` of so many unguided samples, for the law of the set.
         null_likelihood: gives `log_likelihoods` of the first `options.likelihood` unguided samples.
@@ -51,6 +54,7 @@ class Case:
     options: EvaluateConfig
     null_likelihood: Callable[[], tuple[torch.Tensor, torch.Tensor]]
     pool: Callable[[int], Null] | None = None
+    real_files: Sequence[Path] = ()
 
     def __post_init__(self, null, heldout, real):
         self.keep_what_was_asked_for()
@@ -72,6 +76,19 @@ class Case:
         others = [_network(name, f"the held-out {name}", name, network) for name, network in heldout]
         self.networks = [_network("target", "the target", self.target.name, self.target), *others]
         self.compare_with_the_record()
+
+    @functools.cached_property
+    def beside(self):
+        """Two ways to keep a value without any search, as many pictures of each as there are samples: the real ones
+        whose value is nearest to what was asked for, the query itself left out, and augmentations of the query. None
+        without real pictures."""
+        if self.real is None:
+            return {}
+        count, query, case = len(self.samples), self.query.pictures, weakref.proxy(self)
+        others = self.real.pictures[(self.real.pictures - query).square().mean((1, 2, 3)).sqrt() >= SAME]
+        order = self.errors(others).argsort(stable=True)[:count]
+        augmented = perturb.augmented(query, count, self.options.seed)
+        return {"real": Set(case, others[order.to(others.device)]), "augmented": Set(case, augmented)}
 
     def keep_what_was_asked_for(self):
         """Take the values that had a target for the objective, as the others were raised or lowered without end."""

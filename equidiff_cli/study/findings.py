@@ -83,6 +83,7 @@ class Section:
         if reason is None and len(set) < metric.needs:
             reason = f"needs {metric.needs} samples, there {'is' if len(set) == 1 else 'are'} {len(set)}"
         value = bounds = chance = None
+        beside = self.beside(metric, len(set), parameters) if reason is None else {}
         if reason is None:
             try:
                 value = plain(metric(set, **parameters))
@@ -92,14 +93,27 @@ class Section:
                 value, bounds, chance, reason = None, None, None, failure(metric.name, error)
         if value is None and reason is None:  # which says nothing of unguided samples
             reason = words.undefined
-        self.put(words, value, reason, bounds, chance, len(set), metric.needs)
+        self.put(words, value, reason, bounds, chance, len(set), metric.needs, beside)
+
+    def beside(self, metric, count, parameters):
+        """The number of a `Metric` for `count` of the other ways to keep a value, {} without any; None where it has
+        none."""
+        found = {}
+        for name, other in (getattr(self.case, "beside", {}) if metric.null and metric.of_pictures else {}).items():
+            part = other[:count]
+            try:
+                found[name] = plain(metric(part, **parameters)) if len(part) >= metric.needs else None
+            except FAILURES as error:
+                failure(f"{metric.name} ({name})", error)
+                found[name] = None
+        return found
 
     def absent(self, name, reason, /, **facts):
         """Say why metrics of something that is not there are missing."""
         words = Words(**self.filled("absent", name, **facts))
         self.put(words, None, reason, None, None, len(self.case.samples), 1)
 
-    def put(self, words, value, reason, bounds, chance, samples, needs):
+    def put(self, words, value, reason, bounds, chance, samples, needs, beside=()):
         """Add a metric in its final form."""
         interval = dict(zip(("low", "high", "interval"), bounds, strict=True)) if bounds else {}
         null_reason = words.null_reason or reason or "is not defined for unguided samples"
@@ -108,6 +122,7 @@ class Section:
             | {"value": value, "reason": reason, "unit": words.unit}
             | interval
             | {"null": chance, "null_reason": null_reason if chance is None else None}
+            | dict(beside)
             | {"samples": samples, "needs": needs}
             | {"better": words.better or None, "source": words.source, "about": words.about}
         )

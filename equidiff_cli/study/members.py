@@ -123,7 +123,7 @@ def warnings_of(members, run):
         yield f"{members.nonfinite} samples were not finite: they count as failures and nowhere else"
     if members.missing:
         yield "not evaluated: " + ", ".join(f"{gap['file']} ({gap['why']})" for gap in members.missing)
-    if members.latents is None:
+    if members.latents is None and not reader.noiseless(run.records):
         yield "latents.safetensors is missing or damaged: nothing is said of the noise"
     if members.kept is None and run.chains:
         yield "states of chains are missing, nothing is said of whether they have mixed"

@@ -116,6 +116,7 @@ class Metric:
         null: gives sets of unguided samples from all of them and the size of the set, over which the mean is taken:
             what chance gives. None where that makes no sense.
         needs: below how many pictures the number is not reported.
+        of_pictures: whether it is of pictures alone, so that pictures that the prior did not make have it, too.
     """
 
     function: Callable
@@ -123,6 +124,7 @@ class Metric:
     on: Callable = samples
     null: Callable | None = everything
     needs: int = 1
+    of_pictures: bool = True
 
     @property
     def name(self):

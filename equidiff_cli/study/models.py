@@ -7,6 +7,7 @@ import logging
 from equidiff_cli.engine.device import pick_precision
 from equidiff_cli.engine.trial import steady
 from equidiff_cli.parts.wrapped import Evidence
+from equidiff_cli.pictures.folder import pictures_of
 from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.request.build import (
     bring,
@@ -25,7 +26,6 @@ from equidiff_cli.study.cache import cached
 from equidiff_cli.study.case import Case
 from equidiff_cli.study.classes import incomparable
 from equidiff_cli.study.null import log_likelihoods, null_seeds, unguided
-from equidiff_cli.study.real import pictures_of
 from equidiff_cli.target.copies import copied
 from equidiff_cli.target.small import CIFAR10
 from equidiff_cli.weights.read import sha256
@@ -82,7 +82,8 @@ class Models:
             null=self.unguided(),
             heldout=heldout,
             heldout_reason=reason,
-            real=self.real(run),
+            real=self.real(run)[0],
+            real_files=self.real(run)[1],
             options=self.options,
             null_likelihood=self.null_likelihood,
             pool=self.pool,
@@ -156,15 +157,16 @@ class Models:
         return kept["estimates"], kept["start"]
 
     def real(self, run):
-        """Pictures of the folder `real` at the size of the run's, or None."""
+        """Pictures of the folder `real` at the size of the run's, or None, and their files."""
         size = run.query.shape[-1]
-        if self.options.real is not None and size not in self.pictures:
-            self.pictures[size] = pictures_of(self.options.real, size, most=self.options.null_samples).to(self.device)
-        return self.pictures.get(size)
+        if self.options.get("real") is not None and size not in self.pictures:
+            pictures, files = pictures_of(self.options.real, size, most=self.options.null_samples)
+            self.pictures[size] = pictures.to(self.device), files
+        return self.pictures.get(size, (None, []))
 
     def heldout(self, run, target):
         """Other networks as (name, network), and why there is none."""
-        names = self.options.heldout
+        names = self.options.get("heldout", [])  # none where nobody is asked
         if names == "auto":
             names, reason = auto(target)
             if reason:

@@ -12,6 +12,7 @@ def number(value):
     return "-" if value is None else f"{value:.4g}"
 
 
+BESIDE = {"real": "nearest real", "augmented": "augmented query"}  # where `real` is given
 LAST = -1
 TELLING = (  # section and begin of the name; of several metrics the first, or where `LAST` stands, the last
     ("invariance", "error_median"),
@@ -51,8 +52,9 @@ def sentences(evaluation):
 def table_of(path, metrics):
     """One row a metric; why something is missing stands in place of the number."""
     table = Table(title=escape(str(path)), title_justify="left", show_edge=False, pad_edge=False)
-    for name, justify in (("", "left"), ("samples", "right"), ("unguided", "right"), ("unit", "left")):
-        table.add_column(name, justify=justify, overflow="fold")
+    others = [name for name in BESIDE if any(name in metric for metric in metrics)]
+    for name in ("", "samples", "unguided", *(BESIDE[name] for name in others), "unit"):
+        table.add_column(name, justify="left" if name in ("", "unit") else "right", overflow="fold")
     section = None
     for metric in metrics:
         if metric["section"] != section:
@@ -62,9 +64,10 @@ def table_of(path, metrics):
         if "low" in metric and metric["value"] is not None:
             value += escape(f" [{number(metric['low'])}, {number(metric['high'])}]")
         if metric["value"] is None:
-            table.add_row(f"  {metric['title']}", f"[dim]{escape(metric['reason'])}[/]", "", "")
+            table.add_row(f"  {metric['title']}", f"[dim]{escape(metric['reason'])}[/]")
         else:
-            table.add_row(f"  {metric['title']}", value, number(metric["null"]), metric["unit"])
+            beside = (number(metric.get(name)) for name in others)
+            table.add_row(f"  {metric['title']}", value, number(metric["null"]), *beside, metric["unit"])
     return table
 
 
@@ -100,6 +103,7 @@ def row_of(path, config, summary, evaluation):
     for metric in evaluation["metrics"]:
         key = f"{metric['section']}.{metric['name']}"
         row[key], row[f"{key}.unguided"] = metric["value"], metric["null"]
+        row |= {f"{key}.{name}": metric[name] for name in BESIDE if name in metric}
     return row
 
 

@@ -16,13 +16,14 @@ def row(run):
     gap = [np.atleast_1d(np.subtract(record["objective_saved"], record["target"])) for record in run.records]
     error = [np.linalg.norm(g) / run.summary["null_spread"] ** 0.5 for g in gap]
     steps = [record["steps"] for record in run.records]
-    length = np.mean([record["latent_norm"] for record in run.records]) / run.dimensions**0.5  # of white noise: 1
+    norms = [record["latent_norm"] for record in run.records]
+    length = f"{np.mean(norms) / run.dimensions**0.5:.3f}" if None not in norms else "–"  # of white noise: 1
     return {
         "settings": " ".join(run.overrides) or "defaults",
         "converged": f"{run.counts['converged']} of {len(run.records)}",
         "steps (median, most)": f"{statistics.median(steps):g}, {max(steps)}",
         "error on file (median, most), null spreads": f"{statistics.median(error):.4f}, {max(error):.4f}",
-        "latent norm / white noise": f"{length:.3f}",
+        "latent norm / white noise": length,
         "seconds": f"{run.summary['wall_seconds']:.0f}",
     }
 

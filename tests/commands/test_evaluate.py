@@ -461,6 +461,12 @@ def test_real_pictures_and_other_heldout_networks(folder, tmp_path):
     metrics = metrics_of(found)
     assert metrics["frequency.spectral_distance_real"]["value"] > 3, "noise is far from pictures"
     assert metrics["frequency.high_frequency_real"]["value"] < -3
+    error = metrics["invariance.error_median"]
+    assert error["real"] > 0 and error["augmented"] > 0 and "real" not in metrics["realism.typicality"]
+    assert metrics["diversity.query_pixels"]["augmented"] < metrics["diversity.query_pixels"]["real"], (
+        "noise is farther"
+    )
+    assert metrics["frequency.high_frequency_real"]["real"] == pytest.approx(0, abs=1e-4), "they are all of them"
     assert metrics["agreement.gap"]["value"] is None and "heldout" in metrics["agreement.gap"]["reason"]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from equidiff_cli.pictures.perturb import half_pixel_shift, jpeg
+from equidiff_cli.pictures.perturb import augmented, half_pixel_shift, jpeg
 
 
 def pictures(n=2, side=32):
@@ -37,3 +37,15 @@ def test_half_pixel_shift_moves_a_cosine_by_half_a_pixel():
 
 def test_half_pixel_shift_keeps_a_constant():
     torch.testing.assert_close(half_pixel_shift(torch.full((1, 3, 8, 8), 0.3)), torch.full((1, 3, 8, 8), 0.3))
+
+
+def test_augmentations_are_their_own_and_small():
+    x = torch.linspace(0, 1, 32).expand(1, 3, 32, 32)
+    made = augmented(x, 24, seed=3)
+    assert torch.equal(made[:5], augmented(x, 5, seed=3)) and not torch.equal(made, augmented(x, 24, seed=4))
+    assert made.min() >= 0 and made.max() <= 1
+    slopes = made[..., 16].mean((1, 2)) - made[..., 15].mean((1, 2))
+    assert 4 <= (slopes < 0).sum() <= 20, "half of them are mirrored"
+    assert slopes.abs().min() > 0.6 * 0.8 / 31 and slopes.abs().max() < 1.5 / 31, "contrast and crop by a fifth at most"
+    grey = augmented(torch.full((1, 3, 32, 32), 0.5), 24, seed=3)
+    assert grey.flatten(1).std(1).max() < 1e-6 and grey.min() + 0.01 >= 0.4 and grey.max() <= 0.61

@@ -26,8 +26,8 @@ WRONG = {  # the words, and what is said
     "run filter.cutoff=2": "filter.cutoff=2: must be a number at least 1e-06 and at most 1",
     "run filter=butterworth filter.order=0": "filter.order=0: must be a whole number at least 1",
     "run distance=huber distance.delta=0": "distance.delta=0: must be a number above 0",
-    "run optimizer.lr=-1": "optimizer.lr=-1: must be a number above 0",
-    "run optimizer.momentum=1": "optimizer.momentum=1: must be a number at least 0 and below 1",
+    "run optimizer=sgd optimizer.lr=-1": "optimizer.lr=-1: must be a number above 0",
+    "run optimizer=sgd optimizer.momentum=1": "optimizer.momentum=1: must be a number at least 0 and below 1",
     "run optimizer=adam optimizer.betas=[1,2]": "optimizer.betas=1: must be a number at least 0 and below 1",
     "run optimizer=adam optimizer.betas=0.9": "optimizer.betas=0.9: must be two numbers",
     "run optimizer=sgd optimizer.normalize=2": "optimizer.normalize=2: must be true or false",
@@ -59,6 +59,16 @@ WRONG = {  # the words, and what is said
     "evaluate typical=some nowhere": "typical=some: must be a whole number at least 0, auto, or the directory of a run",
     "evaluate bandwidth=0 nowhere": "bandwidth=0.0: must be a number above 0",
     "evaluate typical_tolerance=0 nowhere": "typical_tolerance=0.0: must be a number above 0",
+    "explain nowhere": "nowhere: no such directory",
+    "explain methods=[salience] nowhere": "methods=salience: use one of saliency, input_x_gradient",
+    "explain methods=3 nowhere": "methods=3: must be all or a list such as [saliency,gradcam]",
+    "explain baseline=white nowhere": "baseline=white: use one of mean, black, unguided",
+    "explain cells=1 nowhere": "cells=1: must be a whole number at least 2 and at most 32",
+    "explain top=0.7 nowhere": "top=0.7: must be a number above 0 and at most 0.5",
+    "explain layers=[] nowhere": "layers=[]: must be auto or a list such as [layer2,layer3]",
+    "explain concepts=none nowhere": "concepts=none: there is no such folder",
+    "explain concepts=few nowhere": "concepts=few: the concept striped has 1 picture; at least 4 are needed",
+    "explain segmentation=few nowhere": "segmentation=few: has no picture with a mask; give FOLDER/pictures/a.png",
     "report nowhere": "nowhere: no such directory",
     "fetch prior=embedded prior.steps=0": "prior.steps=0: must be a whole number at least 1",
 }
@@ -80,6 +90,8 @@ def answers(tmp_path_factory):
     """What one process answered to all of it, each: exit code, what was said, whether torch was imported by then."""
     folder = tmp_path_factory.mktemp("wrong")
     (folder / "text.png").write_text("no picture")
+    (folder / "few" / "striped").mkdir(parents=True)
+    (folder / "few" / "striped" / "a.png").write_text("one picture")
     done = subprocess.run(
         [sys.executable, "-c", CODE, json.dumps(list(WRONG))],
         cwd=folder,
@@ -88,7 +100,7 @@ def answers(tmp_path_factory):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in folder.iterdir()] == ["text.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["few", "text.png"]
     return {words: rest for words, *rest in map(json.loads, done.stdout.splitlines())}
 
 

@@ -19,6 +19,7 @@ from equidiff_cli.runs import reader
 GROUPS = sorted(folder.name for folder in configs().iterdir() if folder.is_dir() and folder.name != "hydra")
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((configs() / group).glob("*.yaml"))]
 EXTRA = {  # what an option needs besides, to be built here
+    ("method", "nearest"): ["method.real=."],
     ("objective", "function"): ["objective._target_=tests_objective.mean_colour"],
     ("objective", "all"): ["objective.terms=[{objective: logit},{target: smallresnet,question: raise}]"],
     ("question", "reach"): ["question.value=1"],

@@ -32,9 +32,9 @@ KEYS = sorted(field.name for field in fields(RunConfig))
 WRONG = {
     "budget.step=5": "budget.step: no such key; use one of budget.patience, budget.steps, budget.threshold",
     "hydra.run.dri=x": "hydra.run.dri: no such key; use one of hydra.run.dir",
-    "optimizer.l=1": "optimizer.l: no such key; use one of optimizer.epsilon, optimizer.lr, optimizer.momentum,"
+    "optimizer.l=1": "optimizer.l: no such key; use one of optimizer.damping, optimizer.longest, optimizer.most,"
     " optimizer.noise",
-    "optimizer.lr.x=3": "optimizer.lr.x: no such key; optimizer.lr has none",
+    "optimizer.damping.x=3": "optimizer.damping.x: no such key; optimizer.damping has none",
     "target.weights=my.pth": "target.weights: the chosen option of target has no such key, only"
     " target=efficientnet_lite0, target=timm",
     "prior.network=a.pt": "prior.network: the chosen option of prior has no such key, only prior=imf,"
@@ -142,7 +142,7 @@ def test_the_value_that_counts_is_the_last_one(own):
         ("+budget.step=2", r"^budget.step: no such key; use one of budget.steps, budget.threshold, budget.patience$"),
         ("~samples", r"^samples: has no default, give a value \(samples=\.\.\.\)$"),
         ("samples=${nope}", r"^samples: Interpolation key 'nope' not found$"),
-        ("optimizer.lr=${nope}", r"^optimizer.lr: Interpolation key 'nope' not found$"),
+        ("optimizer.damping=${nope}", r"^optimizer.damping: Interpolation key 'nope' not found$"),
     ],
 )
 def test_what_composes_but_leaves_a_key_too_many_or_too_few(word, expected):

@@ -12,7 +12,7 @@ from equidiff_cli.study.null import Null
 from equidiff_cli.target.small import embedded
 
 
-def case(count=3, null=10, lowpass=None, objective=lambda x: x.mean((1, 2, 3))[:, None]):
+def case(count=3, null=10, lowpass=None, objective=lambda x: x.mean((1, 2, 3))[:, None], real=None):
     """A run of `count` random pictures whose objective is the mean colour."""
     pictures = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     records = [{"objective": value, "objective_saved": value} for value in objective(pictures)[:, 0].tolist()]
@@ -21,7 +21,18 @@ def case(count=3, null=10, lowpass=None, objective=lambda x: x.mean((1, 2, 3))[:
     prior = SimpleNamespace(device=torch.device("cpu"), evaluations=4)
     unguided = Null(torch.rand(null, 3, 32, 32), torch.randn(null, 2), torch.randn(null, 2))
     options = SimpleNamespace(batch=4, seed=0)
-    return Case(run, prior, embedded("smallconv"), objective, lowpass, unguided, [], "none", None, options, pytest.fail)
+    return Case(run, prior, embedded("smallconv"), objective, lowpass, unguided, [], "none", real, options, pytest.fail)
+
+
+def test_other_ways_to_keep_the_value():
+    assert case().beside == {}
+    query = case().query.pictures
+    real = torch.cat([(query + off).clamp(0, 1) for off in (0.3, 0.0, 0.1, 0.2, 0.4)])
+    found = case(real=real).beside
+    assert torch.equal(found["real"].pictures, real[[2, 3, 0]]), "the nearest, without the query itself"
+    made = found["augmented"].pictures
+    assert made.shape == (3, 3, 32, 32) and torch.equal(made, (made * 255).round() / 255)
+    assert len({picture.sum().item() for picture in made}) == 3
 
 
 def test_its_sets():

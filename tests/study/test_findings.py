@@ -45,6 +45,17 @@ def found(one, count=4, **more):
     return found
 
 
+def test_other_sets_stand_beside_where_pictures_are_all_that_counts():
+    toy = case()
+    toy.beside = {"real": Set(toy, torch.tensor([5.0, 6.0, 7.0, 8.0, 9.0])), "augmented": Set(toy, torch.tensor([2.0]))}
+    section = Section("space", toy, WORDS)
+    section.add(named("length", lambda set: set.pictures.max(), needs=2))
+    section.add(named("strange", lambda set: set.pictures.max(), of_pictures=False))
+    first, second = section.metrics
+    assert (first["real"], first["augmented"]) == (8.0, None), "as many as there are samples, and at least two"
+    assert "real" not in second and "real" not in found(named("length", lambda set: set.pictures.max()))
+
+
 def named(name, function, **options):
     """A metric of the words of `name`."""
     function.__name__ = name

@@ -1,0 +1,1 @@
+"""What a picture can be described by, one number each."""

@@ -1,0 +1,145 @@
+"""equidiff audit: say what a network holds, what it ignores, and which shortcuts it took."""
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+import torch
+from huggingface_hub.utils import disable_progress_bars
+from PIL import Image
+from rich.console import Console
+
+from equidiff_cli.commands.evaluate import WIDTH, listed
+from equidiff_cli.engine.device import pick_device
+from equidiff_cli.errors import Failed, WrongRequest
+from equidiff_cli.files import finite, whole
+from equidiff_cli.report.audits import MARK, render
+from equidiff_cli.request.build import plain_values
+from equidiff_cli.request.check import check_audit
+from equidiff_cli.request.schema import composed
+from equidiff_cli.runs.names import AUDIT, AUDIT_KEYS, AUDIT_PAGE, AUDITED, AUDITS, RECORDS
+from equidiff_cli.study.members import read
+from equidiff_cli.study.models import Models
+
+log = logging.getLogger(__name__)
+ELSEWHERE = ("again", "output", "device", "batch")  # options that findings do not depend on
+
+
+def prepare(config, directory, words):
+    """Check the request; `ValueError` for what is wrong with it.
+
+    Args:
+        words: the directories that were given, of runs and of sweeps.
+
+    Returns a function without arguments that does the work, a generator of the page that was written.
+    """
+    check_audit(config)
+    if importlib.util.find_spec("sklearn") is None:
+        raise ValueError("equidiff audit needs scikit-learn: pip install 'equidiff[audit]'")
+    if not words:
+        raise ValueError("no run given; name run directories, such as outputs/2026-01-31/12-00-00-000000")
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    device = pick_device(config.device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    jobs, wrong = listed(words)
+    folder = place(config.output, words, jobs)
+    return lambda: work(config, jobs, wrong, folder, device)
+
+
+def place(output, words, jobs):
+    """The folder of the page and the table; `ValueError` if they cannot be written there, or would replace others."""
+    alone = jobs[0] if len(jobs) == 1 else Path(words[0]) if len(words) == 1 else Path()
+    folder = (alone if output is None else Path(output)).resolve()
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"output={output or folder}: the folder cannot be written to; choose another one")
+    for name, mark in ((AUDIT_PAGE, MARK), (AUDITS, AUDIT_KEYS)):
+        file = folder / name
+        if file.exists() and mark.encode() not in file.read_bytes()[:4096]:
+            raise ValueError(f"output={folder}: {name} in it was not made by equidiff audit; choose another folder")
+    return folder
+
+
+def work(config, jobs, wrong, folder, device):
+    """Audit every run, then write the page and the table; what goes wrong with one run is said, and the others go
+    on."""
+    # imported here: scikit-learn takes seconds
+    from equidiff_cli.audit.audit import audit
+    from equidiff_cli.audit.network import Together, heading, lines
+
+    models, console = Models(device, config), Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
+    broken, done, together = [], [], Together()
+    with whole(folder / AUDITS) as table:
+        table.write_text(heading())
+        for count, path in enumerate(jobs, 1):
+            say(console, f"{path}: run {count} of {len(jobs)}")
+            try:
+                found = audited(path, config, models, audit)
+            except (ValueError, ConnectionError) as error:
+                wrong.append(str(error))
+                continue
+            except Exception as error:  # the other runs are not to suffer from it
+                log.exception("%s", path)
+                broken.append(f"{path}: {type(error).__name__}: {error}")
+                continue
+            together.take(path, found)
+            done.append(path)
+            with open(table, "a") as opened:
+                opened.write(lines(path, found))
+            if len(jobs) == 1:
+                for finding in found["findings"]:
+                    say(console, f"{finding['title']} {finding['answer']}")
+        if not done:
+            raise (Failed if broken else WrongRequest)("; ".join(broken + wrong))
+    summary = together.summary()
+    if len(done) > 1:
+        say(console, summary["answer"])
+    with whole(folder / AUDIT_PAGE) as beside:
+        beside.write_text(render(done, finite(summary)), encoding="utf-8", errors="backslashreplace")
+    yield folder / AUDIT_PAGE
+    if failures := broken + wrong:
+        text = f"{len(failures)} of {len(done) + len(failures)} were not audited: " + "; ".join(failures)
+        raise (Failed if broken else WrongRequest)(text)
+
+
+def audited(path, config, models, audit):
+    """The audit of a run: what is there of the same request, or a new one, which is written."""
+    made_of = fingerprint(path, config)
+    file = path / AUDIT
+    if file.exists() and not config.again:
+        try:
+            known = json.loads(file.read_text())
+        except ValueError:
+            known = {}
+        if known.get("made_of") == made_of:
+            return known
+    if not os.access(path, os.W_OK):
+        raise ValueError(f"{path}: cannot be written to, so {AUDIT} would be lost")
+    run = read(path)
+    found, pictures = audit(models.case(run), lambda name: models.target(composed(f"target={name}"), run.query))
+    for warning in run.warnings:
+        log.warning("equidiff: %s: %s", path, warning)
+    (path / AUDITED).mkdir(exist_ok=True)
+    for number, picture in pictures.items():
+        array = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+        Image.fromarray(array).save(path / AUDITED / f"{number:04d}.png")
+    found = finite(found | {"made_of": made_of})
+    with whole(file) as beside:
+        beside.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    return found
+
+
+def fingerprint(path, config):
+    """What an audit depends on: the records of the run, with the hashes of its pictures, and the options."""
+    options = {key: value for key, value in plain_values(config).items() if key not in ELSEWHERE}
+    records = (path / RECORDS).read_bytes() if (path / RECORDS).exists() else b""
+    return hashlib.sha256(records + json.dumps(options, sort_keys=True).encode()).hexdigest()
+
+
+def say(console, text):
+    """A line on standard error."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

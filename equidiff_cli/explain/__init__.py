@@ -1,0 +1,1 @@
+"""Explanations on members of an invariant set: attributions, concepts, units, and numbers about them."""
