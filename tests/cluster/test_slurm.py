@@ -20,7 +20,7 @@ from helpers.kills import contents
 from equidiff_cli.cluster import slurm
 
 pytestmark = pytest.mark.skipif(
-    not (os.environ.get("SLURM_CONF") and shutil.which("sbatch")) and os.environ.get("CI") != "true",
+    not (os.environ.get("SLURM_CONF") and shutil.which("sbatch")),
     reason="no Slurm: start one with tests/helpers/slurm/start.sh",
 )
 TINY = ["prior=embedded", "budget.steps=2", "prior.steps=2", "null_samples=4", "budget.threshold=1e-12"]
