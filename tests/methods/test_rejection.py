@@ -223,7 +223,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     ("word", "name"),
     [
         ("optimizer=sgd", "optimizer"),
-        ("optimizer.lr=2", "optimizer"),
+        ("optimizer.damping=2", "optimizer"),
         ("budget.steps=3", "budget"),
         ("gradient_steps=1", "gradient_steps"),
         ("checkpoint=all", "checkpoint"),

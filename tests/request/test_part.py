@@ -39,9 +39,9 @@ WRONG = {
     "filter filter=none filter._target_=own.Two +filter.third=1": "filter.third: no such key; use one of first, second",
     "filter filter._target_=own.nothing": "filter.cutoff: no such key; this filter takes none",
     "distance distance._target_=own.nothing": "distance._target_=own.nothing: gives a NoneType, which cannot be called",
-    "optimizer optimizer._target_=own.NoStep": "optimizer.momentum: no such key; use one of lr",
-    f"optimizer optimizer._target_=own.NoStep {TAKEN_OUT}": "optimizer._target_=own.NoStep: gives a NoStep, which has",
-    "optimizer ~optimizer.lr": "optimizer.lr: has no default, give a value",
+    "optimizer optimizer=shampoo optimizer._target_=own.NoStep": "optimizer.momentum: no such key; use one of lr",
+    f"optimizer optimizer=shampoo optimizer._target_=own.NoStep {TAKEN_OUT}": "optimizer._target_=own.NoStep: gives a NoStep, which has",
+    "optimizer ~optimizer.damping": "optimizer.damping: has no default, give a value",
     "objective objective=function objective._target_=own.held": "objective.power: has no default",
     "objective objective=function objective._target_=own.held +objective.query=1": "objective.query: no such key; use"
     " one of power",
