@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from equidiff_cli import __version__
+from equidiff_cli.engine import interrupt
 from equidiff_cli.errors import Failed, Stopped, Terminated, WrongRequest
 from equidiff_cli.request.help import command_help, usage
 from equidiff_cli.request.schema import configs
@@ -74,9 +75,16 @@ def execute(command, arguments):
     from equidiff_cli.request.launch import launch
 
     runs, overrides = split(arguments) if command in OF_RUNS else (None, arguments)
-    signal.signal(signal.SIGTERM, terminated)
+    if not interrupt.queued():
+        signal.signal(signal.SIGTERM, terminated)
     try:
-        failures = launch(command, overrides, lambda job: do(command, job, job.words if runs is None else runs))
+        if command == "run" and (asked := elsewhere(arguments)):
+            from equidiff_cli.cluster.front import front
+
+            with named_alone() as names:
+                failures = front(asked, lambda path: print(shown(path), file=names, flush=True), say)
+        else:
+            failures = launch(command, overrides, lambda job: do(command, job, job.words if runs is None else runs))
     except OSError as error:
         failures = [WrongRequest(unwritable(error, command))]
     except (WrongRequest, Failed, Stopped) as error:
@@ -106,8 +114,23 @@ def do(command, job, words):
             if record:
                 record.accept()
             for made in work():  # a path, or a line of a table
-                here = isinstance(made, Path) and made.is_relative_to(Path.cwd())
-                print(os.path.relpath(made) if here else made, file=names, flush=True)
+                print(shown(made) if isinstance(made, Path) else made, file=names, flush=True)
+
+
+def elsewhere(arguments):
+    """What a run is asked of a cluster, or None; Hydra is imported only where a word may ask that."""
+    from equidiff_cli.request.words import may_ask_a_cluster
+
+    if not may_ask_a_cluster(arguments):
+        return None
+    from equidiff_cli.request.jobs import asked
+
+    return asked(arguments)
+
+
+def shown(path):
+    """How a directory is named on standard output."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path
 
 
 @contextmanager

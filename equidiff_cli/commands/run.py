@@ -26,7 +26,7 @@ def prepare(config, directory, words=()):
     if not sys.stderr.isatty():
         disable_progress_bars()
     parts = build(config, words)
-    run = RunDir.claim(directory, parts.medium, parts.identity)
+    run = RunDir.claim(directory, parts.medium, parts.identity, config.lock)
     agree(run, parts)
     return lambda: work(parts, run)
 
@@ -58,11 +58,13 @@ def work(parts, run):
                 listener.take(event)
             if signals and state.settled:
                 state.save()
-                raise Interrupted(signals[0], run.path)
+                if signals.stop:
+                    raise Interrupted(signals.stop, run.path)
+                signals.clear()
         facts, line = account(parts, run.records())
         late = recorder.close(facts)
-    if signals:  # while the last files were written; in a sweep there may be more to do
-        raise Interrupted(signals[0], run.path)
+    if signals.stop:  # while the last files were written; in a sweep there may be more to do
+        raise Interrupted(signals.stop, run.path)
     for line in late:
         progress.say(f"warning: {line}")
     found = "; ".join(filter(None, (progress.counts(), recorder.lost())))

@@ -121,12 +121,29 @@ def available(device):
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + cached
-    meminfo, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+    meminfo = Path("/proc/meminfo")
     if not meminfo.exists():
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
     free = int(lines["MemAvailable"].split()[0]) * 1024
-    limit = group / "memory.max"
-    if limit.exists() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int((group / "memory.current").read_text()))
-    return free
+    return max(min([free, *within_groups(), *within_job()]), 0)
+
+
+def within_groups(groups=Path("/sys/fs/cgroup"), own=Path("/proc/self/cgroup")):
+    """Bytes left in this process's control group and in each above it, where they have a limit."""
+    line = next((line for line in own.read_text().splitlines() if line.startswith("0::")), "") if own.exists() else ""
+    inner = groups / line.removeprefix("0::").strip("/")
+    for group in (inner, *(above for above in inner.parents if above.is_relative_to(groups))):
+        limit = group / "memory.max"
+        if limit.exists() and (most := limit.read_text().strip()) != "max":
+            yield int(most) - int((group / "memory.current").read_text())
+
+
+def within_job():
+    """Bytes left of what Slurm gave the job that this process is, where that was asked for: it may kill for more."""
+    granted = int(os.environ.get("SLURM_MEM_PER_NODE", 0))  # MiB
+    if each := os.environ.get("SLURM_MEM_PER_CPU"):
+        granted = int(each) * int(os.environ.get("SLURM_CPUS_ON_NODE", 1))
+    if granted:
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        yield granted * 2**20 - resident

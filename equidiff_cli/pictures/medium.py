@@ -9,6 +9,8 @@ from equidiff_cli.pictures.grid import grid
 from equidiff_cli.pictures.read import NOTHING, reduced, square, whole
 from equidiff_cli.shipped import QUERIES
 
+SHEET = 512  # samples that are shown side by side, the first ones; more are no picture that can be opened
+
 
 class Pictures:
     """RGB pictures x (3, H, W) in [0, 1]."""
@@ -48,7 +50,7 @@ class Pictures:
             captions: the lines under each of them, the query's first; None for no room for any.
         """
         opened = []
-        for file in (query, *samples):  # one file open at a time, however many there are
+        for file in (query, *samples[:SHEET]):  # one file open at a time, however many there are
             with Image.open(file) as image:
                 opened.append(image.copy())
         return grid(opened[0], opened[1:], captions=captions)

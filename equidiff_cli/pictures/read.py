@@ -110,6 +110,11 @@ def _bytes(query, shipped):
     return data
 
 
+def piped():
+    """All bytes of standard input, for who has a query from there."""
+    return _all_of(sys.stdin.buffer)
+
+
 @functools.lru_cache(maxsize=1)
 def _all_of(stream):
     """All bytes of a stream, the same again for every job of a sweep."""

@@ -22,6 +22,7 @@ from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
+from equidiff_cli.request.cluster import PLACES, indices
 from equidiff_cli.request.guard import untouched
 from equidiff_cli.request.keep import kept
 from equidiff_cli.request.labels import Label, label_of, settled
@@ -155,8 +156,10 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     scale, threshold = in_units_of(loss[0], config)
     settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}
     settings |= {"loss_scale": scale, "budget.threshold": threshold}
-    settings.pop("query")  # what it shows counts, not where it is
+    settings = {name: value for name, value in settings.items() if name.partition(".")[0] not in PLACES}
     identity = settings | medium.identify(picture) | {"weights (SHA-256)": weights}
+    if config.shard is not None:
+        identity["shard"] = f"{config.shard} of {config.shards}"
     if label.asked == QUERY:
         identity["prior.label (class of the query)"] = label.index
     if mask is not None:
@@ -174,7 +177,7 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
         medium=medium,
         picture=picture,
         region=None if mask is None else mask[0].cpu(),
-        seeds=[(i, sample_seed(config.seed, i)) for i in range(config.samples)],
+        seeds=[(i, sample_seed(config.seed, i)) for i in indices(config)],
         **{name: budget_of(config, method)[name] for name in ("steps", "threshold")},
         loss_scale=scale,
         **{name: config[name] for name in ("batch", "checkpoint", "gradient_steps", "null_samples")},

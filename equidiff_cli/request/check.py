@@ -14,6 +14,7 @@ from equidiff_cli.checks import choices, number, one_of, word_or_number
 from equidiff_cli.parts.accepted import LEAST
 from equidiff_cli.prior.accepted import check_jumps
 from equidiff_cli.request.asking import check_asking
+from equidiff_cli.request.cluster import check_cluster
 from equidiff_cli.request.explanation import check_explanation
 from equidiff_cli.request.groups import DOTTED, GROUPS, check_group, check_query
 from equidiff_cli.request.schema import PRECISIONS, is_whole, options
@@ -86,6 +87,7 @@ def check(config: DictConfig):
     word_or_number("loss_scale", config.loss_scale, "auto", above=0)
     check_device(config.device)
     check_asking(config)
+    check_cluster(config)
     if isinstance(steps := config.prior.get("steps"), int):
         check_solver_steps(config, steps)
     if "jumps" in config.prior:

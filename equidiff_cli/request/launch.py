@@ -53,7 +53,7 @@ class Job:
         return cls(
             config=config,
             directory=Path(context.runtime.output_dir),
-            sweep=context.sweep.dir if context.mode.name == "MULTIRUN" else None,
+            sweep=context.sweep.dir if context.mode.name == "MULTIRUN" or "id" in context.job else None,
             words=list(context.overrides.task),
             note=f"prior=auto: {choices['prior/choice@prior']}" if choices.get("prior") == "auto" else None,
             refused=refused(context),

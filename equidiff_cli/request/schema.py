@@ -38,6 +38,7 @@ class RunConfig:
     robust: Any = MISSING
     optimizer: Any = MISSING
     budget: Budget = MISSING
+    cluster: Any = MISSING
     query: str = MISSING
     near: Any = MISSING
     least_psnr: float = MISSING
@@ -56,6 +57,9 @@ class RunConfig:
     compile: bool = MISSING
     loss_scale: Any = MISSING
     null_samples: int = MISSING
+    shards: int = MISSING
+    shard: int | None = MISSING
+    lock: bool = MISSING
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The words of a command line: options before overrides, which options there are, and which words name runs."""
 
+import re
 from pathlib import Path
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
@@ -7,6 +8,14 @@ WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-
 SPELLED = {
     (command, "--all"): "all=true" for command in ("evaluate", "explain")
 }  # options of ours, and what they stand for
+
+
+ASKS = re.compile(r"\+*(cluster[.=]|shards=|experiment=)|--config-dir|-cd$")
+
+
+def may_ask_a_cluster(words):
+    """Whether a word of `equidiff run` may say that another machine or process is to do it."""
+    return any(ASKS.match(word) for word in words)
 
 
 def spelled(command, arguments):

@@ -8,6 +8,7 @@ from equidiff_cli.engine.memory import Memory
 from equidiff_cli.engine.plan import Plan
 from equidiff_cli.engine.start import begin, loss_scale, null_distance, settled, slots_for
 from equidiff_cli.methods.events import Finished, Step
+from equidiff_cli.runs import shards
 
 SECONDS = 10.0  # between saves while no sample finishes
 SHARE = 0.02  # of the time that saving may take, at most
@@ -47,7 +48,8 @@ class State:
             begin(parts)
             plan, size = Plan(**facts["plan"]), facts["size"]
         else:
-            plan = settled(parts)
+            known = shards.settled(run.path)  # by another shard of the run
+            plan = Plan(**known["plan"]) if known else settled(parts)
             size = plan.batch
         slots, memory = slots_for(parts, size), Memory(plan)
         if facts:
@@ -58,7 +60,10 @@ class State:
             spread, began = facts["spread"], began - facts["elapsed"]
         else:
             say(f"first its spread over {parts.null_samples} unguided samples", plan)
-            spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
+            if not known:
+                spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
+                known = shards.settle(run.path, {"plan": asdict(memory.plan), "spread": spread})
+            spread = known["spread"]
         parts.question.scale = loss_scale(parts.loss_scale, spread)
         known = parts.question.known() if hasattr(parts.question, "known") else {}
         return cls(run, slots, memory, asked, of_query(parts.question).tolist(), spread, began, known)

@@ -5,6 +5,7 @@ folder `.state` exists only while a run is unfinished; what it holds suffices to
 """
 
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -21,6 +22,7 @@ from equidiff_cli.pictures.convert import to_image
 from equidiff_cli.runs import names
 from equidiff_cli.runs.reader import records_of
 
+LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # of a file system that has no flock
 MEMORY = ("batch", "checkpoint")  # may be others when a run goes on: results do not depend on them, up to rounding
 LOSS_COLUMNS = ("sample", "step", "loss", "loss_unfiltered", "loss_filtered", "grad_norm", "latent_norm")
 
@@ -42,10 +44,12 @@ class RunDir:
         self.logs = (self.lines, self.losses, self.kept)
 
     @classmethod
-    def claim(cls, path, medium, identity):
-        """The directory `path`, opened for this process and for what results depend on."""
+    def claim(cls, path, medium, identity, lock=True):
+        """The directory `path`, opened for this process and for what results depend on; without `lock` nothing keeps
+        another process out.
+        """
         run = cls(path, medium)
-        run.open(identity)
+        run.open(identity, lock)
         return run
 
     @property
@@ -53,7 +57,7 @@ class RunDir:
         """Whether the run in this directory came to its end."""
         return names.is_finished(self.path)
 
-    def open(self, configuration):
+    def open(self, configuration, lock=True):
         """Claim the directory for this process and this configuration (a flat dict of what results depend on).
 
         Raises `ValueError` if another process works in it, or it was begun with another configuration.
@@ -65,13 +69,22 @@ class RunDir:
             folder.mkdir(parents=True, exist_ok=True)
         self.lock = open(self.state / "lock", "w")  # held until the process ends
         try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if lock:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             known = self.state / "configuration.json"
             if known.exists():
                 self._same(configuration, json.loads(known.read_text()))
         except BlockingIOError:
             self.lock.close()
             raise ValueError(f"hydra.run.dir={self.path}: another process is working in this directory") from None
+        except OSError as error:
+            self.lock.close()
+            if error.errno not in LOCKLESS:
+                raise
+            raise ValueError(
+                f"lock=true: this file system keeps no locks ({self.path}), so two processes could spoil each other's"
+                " files in one directory; lock=false goes on, see to it that no two do"
+            ) from None
         except ValueError:
             self.lock.close()
             raise

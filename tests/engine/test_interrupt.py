@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from equidiff_cli.engine.interrupt import deferred
+from equidiff_cli.engine.interrupt import deferred, of_a_queue, queued
 from equidiff_cli.errors import Interrupted
 
 
@@ -50,3 +50,26 @@ def test_the_exception_names_its_signal():
     error = Interrupted(signal.SIGTERM, "here")
     assert error.number == 15 and error.code == 143
     assert str(error) == "interrupted by SIGTERM, state saved; the same command with hydra.run.dir=here goes on"
+
+
+def test_a_job_of_a_queue_stays_for_sigterm_and_stops_for_usr2(capfd):
+    """What came while things were loaded counts, too."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)]
+    assert not queued()
+    with of_a_queue():
+        assert queued()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with deferred() as noted:
+            assert noted == [signal.SIGTERM] and noted.stop is None
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert noted.stop == signal.SIGUSR2
+    assert not queued() and [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)] == before
+    said = capfd.readouterr().err.splitlines()
+    assert said == ["equidiff: saving at the next step, going on until killed", "equidiff: stopping at the next step"]
+
+
+def test_elsewhere_every_signal_stops():
+    with deferred() as noted:
+        assert noted.stop is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert noted.stop == signal.SIGTERM

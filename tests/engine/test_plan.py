@@ -112,11 +112,29 @@ def test_where_not_even_measuring_fits_the_lightest_plan_is_tried(parts, monkeyp
 
 def test_free_memory_is_what_the_system_says(monkeypatch, tmp_path):
     assert 2**20 < available(CPU) <= 2**10 * int(next(open("/proc/meminfo")).split()[1])
-    files = {"/proc/meminfo": tmp_path / "meminfo", "/sys/fs/cgroup": tmp_path}
-    monkeypatch.setattr(plan, "Path", files.get)
-    files["/proc/meminfo"].write_text("MemTotal:  9000 kB\nMemAvailable:    5000 kB\n")
-    assert available(CPU) == 5000 * 1024
-    (tmp_path / "memory.current").write_text("1000000\n")
-    for limit, free in (("max", 5120000), ("3000000", 2000000), ("9000000", 5120000)):
-        (tmp_path / "memory.max").write_text(f"{limit}\n")
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  9000 kB\nMemAvailable:    5000 kB\n")
+    monkeypatch.setattr(plan, "Path", {"/proc/meminfo": meminfo}.get)
+    for limits, free in (([], 5120000), ([2000000], 2000000), ([9000000, 3000000], 3000000), ([-5], 0)):
+        monkeypatch.setattr(plan, "within_groups", lambda limits=limits: iter(limits))
         assert available(CPU) == free
+
+
+def test_control_groups_from_the_processs_own_upwards(tmp_path):
+    own, job = tmp_path / "cgroup", tmp_path / "groups" / "slurm" / "job_1"
+    own.write_text("0::/slurm/job_1/step_0\n")
+    (job / "step_0").mkdir(parents=True)
+    for folder, most, used in ((job / "step_0", "max", 1), (job, "3000", 1000), (job.parent.parent, "9000", 4000)):
+        (folder / "memory.max").write_text(f"{most}\n")
+        (folder / "memory.current").write_text(f"{used}\n")
+    assert list(plan.within_groups(tmp_path / "groups", own)) == [2000, 5000]
+    assert list(plan.within_groups(tmp_path / "groups", tmp_path / "none")) == [5000]
+
+
+def test_what_slurm_gave_a_job(monkeypatch):
+    assert list(plan.within_job()) == []
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "65536")
+    assert 2**35 < next(plan.within_job()) < 2**36
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "1024")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "128")
+    assert 2**36 < next(plan.within_job()) < 2**37
