@@ -6,9 +6,7 @@ objects: they check their options when made, say where their weights come from, 
 
 import hashlib
 import logging
-import re
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,8 +14,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from equidiff_cli.engine.device import name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.engine.trial import pictures, try_question
-from equidiff_cli.parts.robust import Nothing, Together
-from equidiff_cli.pictures.folder import pictures_of
 from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.prior.prior import Prior, sample_seed
@@ -26,6 +22,7 @@ from equidiff_cli.request.cluster import PLACES, indices
 from equidiff_cli.request.guard import untouched
 from equidiff_cli.request.keep import kept
 from equidiff_cli.request.labels import Label, label_of, settled
+from equidiff_cli.request.method import budget_of, in_units_of, method_of, sharing, views_of
 from equidiff_cli.request.part import parameters, part
 from equidiff_cli.request.question import (
     asked,
@@ -50,8 +47,6 @@ from equidiff_cli.weights.modules import Modules
 from equidiff_cli.weights.read import sha256
 
 log = logging.getLogger(__name__)
-
-THRESHOLD = 3e-4  # of budget.threshold=auto in null distances, see docs/defaults.md
 
 
 @dataclass(frozen=True)
@@ -217,21 +212,6 @@ def warnings(config: DictConfig, target, question, picture, seen=None, of_query=
     return [*probabilities.warning(target), *of_query, *differing(seen, target, question.objective)]
 
 
-def sharing(method, question, query):
-    """A line if a second-order optimiser has too many residuals to solve for each."""
-    optimizer = getattr(method, "optimizer", None)
-    if not hasattr(optimizer, "rows") or (most := getattr(optimizer, "most", 1)) == 1:
-        return []
-    with torch.no_grad():
-        residuals = question.residuals(*question(query.clone())[2:4])
-    if optimizer.rows(residuals).shape[1] == residuals.shape[1]:
-        return []
-    return [
-        f"{residuals.shape[1]} values to solve for, more than optimizer.most={most}: they share one row, and steps are"
-        " those of optimizer=polyak"
-    ]
-
-
 def made(prior_source, device, autocast, compiled):
     """The prior of a light object, with its velocity compiled if that is asked."""
     prior = prior_source.build(device=device, autocast=autocast)
@@ -248,53 +228,6 @@ def light_prior(config: DictConfig):
         with open_dict(config):
             del config.prior.label
     return part(config, "prior")
-
-
-def method_of(config: DictConfig, given=(), endless=False):
-    """The method, with what it takes of optimiser and budget; `ValueError` for what was given but it has no use for.
-
-    That is what it names as `ignores`, groups or keys; a method that names nothing may still take no optimiser.
-
-    Args:
-        endless: whether nothing that is asked is ever reached: no loss is low enough then.
-    """
-    takes = parameters(config, "method") or {}
-    offered = {name: value for name, value in budget_of(config).items() if name in takes}
-    if endless and "threshold" in takes:
-        offered["threshold"] = float("-inf")
-    if "optimizer" in takes:
-        offered["optimizer"] = part(config, "optimizer")
-    if "folder" in takes:
-        offered["folder"] = partial(pictures_of, key="method.real", least=1)
-    method = part(config, "method", **offered)
-    for name in getattr(method, "ignores", () if "optimizer" in takes else ("optimizer",)):
-        if words := [word for word in given if re.match(rf"\+*{name}[.=]", word)]:
-            raise ValueError(f"{words[0]}: the chosen method takes no {name}; leave it out, or choose another method")
-    return method
-
-
-def budget_of(config: DictConfig, method=None):
-    """The budget as configured, its threshold as a number, or what stands for it in a method that ends otherwise."""
-    threshold = in_units_of(part(config, "distance"), config)[1]
-    return {**config.budget, "threshold": threshold, **getattr(method, "budget", {})}
-
-
-def views_of(config: DictConfig):
-    """What else of a picture has to hold the value: its low-passed copies, and other views if they are wanted."""
-    filters, robust = part(config, "filter"), part(config, "robust")
-    return filters if isinstance(robust, Nothing) else Together(filters, robust)
-
-
-def in_units_of(distance, config: DictConfig):
-    """(loss_scale, threshold) as configured, or for "auto" in the unit of a distance that has one of its own: where it
-    says of what loss on it is the `same`, a loss is not compared with what chance gives.
-    """
-    same = getattr(distance, "same", None)
-    scale, threshold = config.loss_scale, config.budget.threshold
-    return (
-        1.0 if scale == "auto" and same else scale,
-        (same or THRESHOLD) if threshold == "auto" else threshold,
-    )
 
 
 def other(node, query):

@@ -45,8 +45,8 @@ def test_brings_says_and_checks(fetch, hub, tmp_path):
     assert "is damaged, its hash is another; remove it and fetch again" in damaged.stderr.splitlines()[-1]
 
 
-def test_nothing_to_bring_prints_no_file(fetch):
-    done = fetch("prior=embedded", "target=smallresnet")
+def test_nothing_to_bring_prints_no_file(equidiff):
+    done = equidiff("fetch", "prior=embedded", "target=smallresnet")
     assert done.returncode == 0 and done.stdout == "" and "come with the package" in done.stderr
 
 

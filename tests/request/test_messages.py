@@ -27,7 +27,7 @@ OWN = {  # files of a user's own
     "experiment/list.yaml": "- samples\n",
     "filter/tab.yaml": "_target_: a.b\n\tcutoff: 0.5\n",
 }
-GROUPS = ", ".join(sorted(folder.name for folder in configs().iterdir() if folder.is_dir()))
+GROUPS = sorted(folder.name for folder in configs().iterdir() if folder.is_dir())
 KEYS = sorted(field.name for field in fields(RunConfig))
 WRONG = {
     "budget.step=5": "budget.step: no such key; use one of budget.patience, budget.steps, budget.threshold",
@@ -42,7 +42,7 @@ WRONG = {
     "prior.architecture.depth=3": "prior.architecture: the chosen option of prior has no such key, only"
     " prior=facm, prior=local, prior=sit_xl",
     "+samples=3": "+samples: there is such a key; give samples=... without +",
-    "prior/choice=embedded": "prior/choice: no such group; use one of " + GROUPS,
+    "prior/choice=embedded": "prior/choice: no such group; " + choices("prior/choice", GROUPS),
     "samples=2,4": "samples=2,4: several values; -m sweeps over them, samples=[2,4] gives a list, 'samples=\"2,4\"' one"
     " text",
     "query=été.png": "query=été.png: not understood; values with é in them must be quoted twice, such as"
@@ -82,7 +82,7 @@ WRONG = {
     " budget.threshold",
     "experiment=value": "experiment=value: samples=many: must be a whole number",
     "experiment=option": "filter=gauss: use one of butterworth, gaussian, ideal, none, tab",
-    "experiment=group": "experiment=group: filtre: no such group; use one of " + GROUPS,
+    "experiment=group": "experiment=group: filtre: no such group; " + choices("filtre", GROUPS),
     "experiment=bare": "experiment=bare: must hold keys, and begin with the line # @package _global_",
     "experiment=list": "experiment=list: must hold keys, and begin with the line # @package _global_",
     "experiment=open": "conf/experiment/open.yaml, line 2: not understood as YAML: expected the node content, but found"

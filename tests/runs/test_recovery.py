@@ -24,7 +24,7 @@ SHORT = (
     *("prior=embedded", "device=cpu", "checkpoint=all", "prior.steps=1"),
     *("samples=3", "batch=2", "budget.steps=2", "null_samples=4"),
 )
-KILLS = int(os.environ.get("EQUIDIFF_KILLS", 3))
+KILLS = int(os.environ.get("EQUIDIFF_KILLS", 2))
 
 
 @pytest.fixture(autouse=True, scope="module")
