@@ -91,7 +91,8 @@ def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint(), rows=None)
         if (near := (known < threshold).nonzero().flatten().to(x.device)).numel():  # they leave if their files agree
             filed = prior.filed(x[near])
             x = x.index_copy(0, near, filed)
-            parts = [old.index_copy(0, near, new) for old, new in zip(parts, question(filed.clone()), strict=True)]
+            again = zip(parts[:4], question(filed.clone())[:4], strict=True)  # a penalty is of all samples: it stays
+            parts = [*(old.index_copy(0, near, new) for old, new in again), *parts[4:]]
             known = (parts[0] + parts[1]).detach().cpu()
         unfiltered, filtered, values, filtered_values, *besides = parts
         loss = unfiltered + filtered  # line 11, scaled

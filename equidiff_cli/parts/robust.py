@@ -54,7 +54,7 @@ class Views:
         return torch.cat([change(x) for change in self.changes])
 
 
-class Together:
+class Joined:
     """Several of these, and filters: their views one after the other."""
 
     def __init__(self, *parts):

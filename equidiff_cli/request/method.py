@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from omegaconf import DictConfig
 
-from equidiff_cli.parts.robust import Nothing, Together
+from equidiff_cli.parts.robust import Joined, Nothing
 from equidiff_cli.pictures.folder import pictures_of
 from equidiff_cli.request.part import parameters, part
 
@@ -57,7 +57,7 @@ def in_units_of(distance, config: DictConfig):
 def views_of(config: DictConfig):
     """What else of a picture has to hold the value: its low-passed copies, and other views if they are wanted."""
     filters, robust = part(config, "filter"), part(config, "robust")
-    return filters if isinstance(robust, Nothing) else Together(filters, robust)
+    return filters if isinstance(robust, Nothing) else Joined(filters, robust)
 
 
 def sharing(method, question, query):

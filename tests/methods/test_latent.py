@@ -336,3 +336,22 @@ def test_a_sample_converges_if_its_file_does(tiny_prior, invariance, monkeypatch
         torch.testing.assert_close(best["picture"] * 31, (best["picture"] * 31).round(), atol=1e-4, rtol=0)
         unfiltered, filtered, *_ = invariance(best["picture"][None])
         assert (unfiltered + filtered).item() == pytest.approx(best["loss"].item(), rel=1e-3) and best["loss"] < 1e-3
+
+
+def test_a_penalty_stays_that_of_all_samples_where_one_is_near(tiny_prior, invariance, monkeypatch):
+    """One that is rounded alone, to see whether it leaves, still has the others as its neighbours."""
+
+    class Crowd:
+        residuals, shown = invariance.residuals, staticmethod(lambda x: x)
+
+        def __call__(self, x):
+            return *invariance(x), x.flatten(1).sum(1, keepdim=True) + x.sum()
+
+    monkeypatch.setattr(tiny_prior, "levels", 31)
+    z0, last = torch.stack([tiny_prior.noise(seed) for seed in (1, 2, 3)]), torch.zeros(3, dtype=torch.bool)
+    far = latent.evaluate(tiny_prior, Crowd(), z0, last, 0.0)[0]
+    threshold = far["loss"].min().item() * 1.001
+    near = latent.evaluate(tiny_prior, Crowd(), z0, last, threshold)[0]
+    changed = (near["picture"] - far["picture"]).flatten(1).abs().amax(1) > 0
+    assert changed.sum() == 1
+    torch.testing.assert_close(near["penalty"], far["penalty"])

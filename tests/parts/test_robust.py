@@ -7,8 +7,8 @@ from equidiff_cli.parts.distances import SquaredL2
 from equidiff_cli.parts.filters import Gaussian
 from equidiff_cli.parts.questions import Invariance
 from equidiff_cli.parts.raising import Raise
-from equidiff_cli.parts.robust import Nothing, Together, Views
-from equidiff_cli.parts.together import Together as All
+from equidiff_cli.parts.robust import Joined, Nothing, Views
+from equidiff_cli.parts.together import Together
 from equidiff_cli.pictures.perturb import jpeg
 
 OFF = dict(shift=0.0, mirror=False, noise=0.0, contrast=1.0, jpeg=None)
@@ -63,7 +63,7 @@ def question(lowpass):
 
 def test_the_second_loss_is_the_mean_over_all_views():
     x, filters = pictures(3), Gaussian((0.2, 0.6))
-    asked = question(Together(filters, views(mirror=True)))
+    asked = question(Joined(filters, views(mirror=True)))
     unfiltered, filtered, values, of_views = asked(x)
     assert of_views.shape == (3, 6)
     single = [question(lowpass)(x) for lowpass in (Gaussian(0.2), Gaussian(0.6), views(mirror=True))]
@@ -78,7 +78,7 @@ def test_the_second_loss_is_the_mean_over_all_views():
 
 def test_one_filter_is_as_without_views():
     x = pictures(2)
-    for lowpass in (Gaussian(0.3), Gaussian((0.3,)), Together(Gaussian(0.3), Nothing())):
+    for lowpass in (Gaussian(0.3), Gaussian((0.3,)), Joined(Gaussian(0.3), Nothing())):
         torch.testing.assert_close(question(lowpass)(x), question(Gaussian(0.3))(x))
 
 
@@ -105,13 +105,13 @@ def test_points_have_no_views():
 
 
 def test_other_questions_take_views_too():
-    x, lowpass = pictures(2), Together(Gaussian(0.3), views(mirror=True))
+    x, lowpass = pictures(2), Joined(Gaussian(0.3), views(mirror=True))
     objective = lambda x: x.flatten(1)[:, [0, 100]]  # noqa: E731
     raised = Raise(objective, SquaredL2(), lowpass, pictures(1, seed=7), stride=1.0)
     single = [Raise(objective, SquaredL2(), one, pictures(1, seed=7), stride=1.0)(x)[1] for one in lowpass.parts]
     torch.testing.assert_close(raised(x)[1], sum(single) / 2)
     terms = [question(lowpass), raised]
-    both = All(
+    both = Together(
         terms, [1.0, 2.0], [{"objective": "two pixels", "target": "it"}] * 2, lambda x: torch.cat([objective(x)] * 2, 1)
     )
     _, _, values, filtered = both(x)
