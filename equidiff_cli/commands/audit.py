@@ -13,6 +13,7 @@ from huggingface_hub.utils import disable_progress_bars
 from PIL import Image
 from rich.console import Console
 
+from equidiff_cli import __version__
 from equidiff_cli.commands.evaluate import WIDTH, listed
 from equidiff_cli.engine.device import pick_device
 from equidiff_cli.errors import Failed, WrongRequest
@@ -134,10 +135,25 @@ def audited(path, config, models, audit):
 
 
 def fingerprint(path, config):
-    """What an audit depends on: the records of the run, with the hashes of its pictures, and the options."""
+    """What an audit depends on: the records of the run, with the hashes of its pictures, the options with what is in
+    the files and folders that they name, and the version."""
     options = {key: value for key, value in plain_values(config).items() if key not in ELSEWHERE}
     records = (path / RECORDS).read_bytes() if (path / RECORDS).exists() else b""
-    return hashlib.sha256(records + json.dumps(options, sort_keys=True).encode()).hexdigest()
+    words = [word for value in options.values() for word in (value if isinstance(value, list) else [value])]
+    named = [content(word) for word in words if isinstance(word, str)]
+    return hashlib.sha256(records + json.dumps([__version__, options, named], sort_keys=True).encode()).hexdigest()
+
+
+def content(word):
+    """What tells whether that which an option names is still the same, as JSON takes it; None if it names no file."""
+    path = Path(word)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    module = word.partition(".")[0]
+    spec = importlib.util.find_spec(module) if not path.is_file() and "." in word and module.isidentifier() else None
+    file = Path(spec.origin) if spec and spec.origin else path
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def say(console, text):

@@ -11,6 +11,7 @@ import torch
 from helpers.command import in_process
 from PIL import Image
 
+from equidiff_cli.commands.audit import content
 from equidiff_cli.prior.embedded import Embedded
 from equidiff_cli.study import cache
 from equidiff_cli.target.small import embedded
@@ -172,3 +173,20 @@ def test_too_few_members_are_said(folder):
     (folder / "few" / "samples.jsonl").write_text(records)
     done = in_process(["audit", "few", *QUICK, "heldout=[]"], folder)
     assert done.returncode == 2 and "few: 3 of 16 samples converged; an audit needs at least 8" in done.stderr
+
+
+def test_what_an_option_names_counts_with_what_is_in_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    labels, own, pictures = tmp_path / "labels.csv", tmp_path / "ownattribute.py", tmp_path / "real"
+    pictures.mkdir()
+    for word, change in (
+        (str(labels), lambda text: labels.write_text(text)),
+        ("ownattribute.redness", lambda text: own.write_text(text)),
+        (str(pictures), lambda text: (pictures / f"{len(text)}.png").write_text(text)),
+    ):
+        change("a")
+        before = content(word)
+        assert before and content(word) == before
+        change("bb")
+        assert content(word) != before
+    assert content("smallresnet") is None
