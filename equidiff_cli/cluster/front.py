@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import time
+from contextlib import nullcontext
 
 from equidiff_cli.cluster import slurm
-from equidiff_cli.cluster.watch import watching
+from equidiff_cli.cluster.watch import from_beside, watching
 from equidiff_cli.errors import Failed, Stopped, WrongRequest
 from equidiff_cli.files import whole
-from equidiff_cli.request.launchers import launch
+from equidiff_cli.request.launchers import here, launch
 from equidiff_cli.runs import names
 
 POLL = (1.0, 10.0)  # seconds between two looks at the queue: the first, and the longest, to which it grows
@@ -27,7 +28,7 @@ def front(asked, name, say):
     """
     todo = [task for run in asked.runs if not names.is_finished(run.directory) for task in run.tasks]
     todo = [task for task in todo if not names.is_finished(task.directory)]
-    failures = []
+    codes, broken = {}, None
     if asked.engine == "slurm":
         for _ in range(1 + AGAIN):
             if not in_queue(asked, todo, say):
@@ -38,14 +39,21 @@ def front(asked, name, say):
             say(f"{len(todo)} runs lost their job and are submitted again")
     elif todo:
         asked.prepare()
-        try:
-            launch(asked.cluster, asked.sweep, chunks(todo, asked.cluster["chunk"]))
-        except KeyboardInterrupt:
-            raise Stopped(signal.SIGINT, again=asked.again) from None
-        except Failed as error:
-            failures.append(error)
-    told = collect(asked, name)
-    return told or (failures if not all(names.is_finished(run.directory) for run in asked.runs) else [])
+        codes, broken = launched(asked, todo)
+    return collect(asked, name, codes, broken)
+
+
+def launched(asked, todo):
+    """Have tasks done by an engine of Hydra's; the exit codes of the jobs, by task, or why the engine broke down."""
+    jobs = chunks(todo, asked.cluster["chunk"])
+    try:
+        with nullcontext() if here(asked.cluster) else from_beside(asked.runs):
+            codes = launch(asked.cluster, asked.sweep, asked.sweep / names.JOBS_LOGS, jobs)
+    except KeyboardInterrupt:
+        raise Stopped(signal.SIGINT, again=asked.again) from None
+    except Failed as error:
+        return {}, error
+    return {key(asked, task): code for code, tasks in zip(codes, jobs, strict=True) for task in tasks}, None
 
 
 def chunks(tasks, size):
@@ -113,17 +121,25 @@ def wait(asked, ids, say):
             else:
                 silent = False
                 waiting = [reason for reason in states.values() if reason != "running"]
-                watch.see(len(states) - len(waiting), waiting)
+                why = f" ({', '.join(dict.fromkeys(waiting))})" if waiting else ""
+                watch.see(f"jobs: {len(states) - len(waiting)} running, {len(waiting)} queued{why}")
             time.sleep(pause)
             pause = min(1.2 * pause, POLL[1])
 
 
-def collect(asked, name):
-    """Merge what is shared, `name` finished runs in order; returns a failure for each run that is not."""
+def collect(asked, name, codes, broken):
+    """Merge what is shared, `name` finished runs in order; returns a failure for each run that is not.
+
+    Args:
+        codes, broken: of `launched`.
+    """
     failures, known = [], given(asked)
     for run in asked.runs:
         wrong = [task for task in run.tasks if not there(task)] if not names.is_finished(run.directory) else []
-        failures += [failure(asked, task, known.get(key(asked, task))) for task in wrong]
+        if asked.engine == "slurm":
+            failures += [failure(asked, task, known.get(key(asked, task))) for task in wrong]
+        else:
+            failures += [reason(asked, task, codes.get(key(asked, task)), broken) for task in wrong]
         if wrong:
             continue
         if run.shared:
@@ -162,7 +178,7 @@ def merged(directory):
 
 def failure(asked, task, job):
     """What to say of a task that did not end well: its directory, and why by Slurm's book or the end of its log."""
-    book = slurm.ended(job) if job and asked.engine == "slurm" else slurm.Ended()
+    book = slurm.ended(job) if job else slurm.Ended()
     where, killed = os.path.relpath(task.directory), None
     if book.state not in (None, "FAILED", "COMPLETED"):
         killed = book.state
@@ -170,14 +186,25 @@ def failure(asked, task, job):
         killed = f"ended with exit code {book.code}"
     if killed:  # from outside, so its log does not say why
         return Failed(f"{where}: {killed} (Slurm job {job}); the same command with {asked.again} goes on")
-    said = last_line(task.directory / names.LOG) or (last_line(log_of(asked, job)) if job else "")
-    kind = WrongRequest if book.code == WrongRequest.code else Failed
-    return kind(f"{where}: {said or 'did not finish, and left no log'}")
+    # submitit keeps what a job says on standard error
+    said = last_line(task.directory / names.LOG) or (
+        job and last_line(asked.sweep / names.JOBS_LOGS / f"{job}_0_log.err")
+    )
+    return by_code(book.code)(f"{where}: {said or 'did not finish, and left no log'}")
 
 
-def log_of(asked, job):
-    """Where submitit keeps what a job says on standard error."""
-    return asked.sweep / names.JOBS_LOGS / f"{job}_0_log.err"
+def reason(asked, task, code, broken):
+    """The same where an engine of Hydra's did it: by the end of its log, or what the engine broke down with."""
+    where = os.path.relpath(task.directory)
+    if broken:
+        return Failed(f"{where}: {broken}; the same command with {asked.again} goes on")
+    said = last_line(task.directory / names.LOG)
+    return by_code(code)(f"{where}: {said or f'did not finish; {asked.sweep / names.JOBS_LOGS} has what was said'}")
+
+
+def by_code(code):
+    """The failure that ends with an exit code, as far as it is known."""
+    return WrongRequest if code == WrongRequest.code else Failed
 
 
 def last_line(file):

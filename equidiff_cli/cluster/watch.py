@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import contextmanager
+from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -38,18 +39,16 @@ class Watch:
         self.first, self.began, self.said = sum(map(samples, runs)), time.monotonic(), 0.0
         self.task = bar.add_task("", total=self.wanted, completed=self.first) if bar else None
 
-    def see(self, running, waiting):
-        """Say it if it is time to: `running` jobs, and why each of those that wait does."""
+    def see(self, jobs):
+        """Say it if it is time to: what is known of `jobs`, in words, and how many samples are finished."""
         if not self.bar and self.said and time.monotonic() - self.said < EVERY_SECONDS:
             return
         self.said, done = time.monotonic(), sum(map(samples, self.runs))
-        why = f" ({', '.join(dict.fromkeys(waiting))})" if waiting else ""
-        jobs = f"jobs: {running} running, {len(waiting)} queued{why}"
         if self.bar:
             self.bar.update(self.task, completed=done, description=jobs)
             return
         left = ""
-        if done > self.first:
+        if self.first < done < self.wanted:
             seconds = (self.said - self.began) / (done - self.first) * (self.wanted - done)
             left = f", about {duration(seconds)} left"
         print(f"{jobs}; {done} of {self.wanted} samples finished{left}", file=sys.stderr, flush=True)
@@ -65,3 +64,22 @@ def watching(runs):
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
         yield Watch(runs, bar)
+
+
+@contextmanager
+def from_beside(runs, pause=2.0):
+    """Inside, another thread sees how many of the `runs` and of their samples are finished, every `pause` seconds."""
+    done = Event()
+
+    def look(watch):
+        while not done.wait(pause):
+            watch.see(f"runs: {sum(names.is_finished(run.directory) for run in runs)} of {len(runs)} finished")
+
+    with watching(runs) as watch:
+        thread = Thread(target=look, args=(watch,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()

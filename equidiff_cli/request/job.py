@@ -1,7 +1,9 @@
 """What a cluster is given to do: runs as the words of their commands, so that all is decided where they are done."""
 
+import os
 import signal
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -9,7 +11,6 @@ from pkgutil import resolve_name
 from hydra.core.global_hydra import GlobalHydra
 
 from equidiff_cli.engine.interrupt import REQUEUE, of_a_queue
-from equidiff_cli.errors import Failed
 from equidiff_cli.request.keep import sharing
 from equidiff_cli.runs.names import is_finished
 
@@ -66,9 +67,29 @@ class Queued(Job):
 
 
 @dataclass
-class Checked(Job):
-    """The same for an engine that knows a failure by an exception."""
+class Apart(Job):
+    """The same in one of several workers: what it says goes to the file `log`, not in between what others say."""
+
+    log: Path
 
     def __call__(self):
-        if code := super().__call__():
-            raise Failed(f"exit code {code}")
+        self.log.parent.mkdir(exist_ok=True)
+        with said_in(self.log):
+            return super().__call__()
+
+
+@contextmanager
+def said_in(file):
+    """Standard output and standard error of this process, from Python or below, are added to a file."""
+    kept = [os.dup(number) for number in (1, 2)]
+    with open(file, "ab", buffering=0) as log:
+        for number in (1, 2):
+            os.dup2(log.fileno(), number)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for number, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, number)
+            os.close(before)

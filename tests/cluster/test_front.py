@@ -1,9 +1,11 @@
 """Runs handed to processes of this machine, and what the front makes of directories; no cluster is needed."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 
 import pytest
 from helpers.kills import contents
@@ -25,9 +27,9 @@ TINY = ["prior=embedded", "batch=2", "budget.steps=2", "prior.steps=2", "null_sa
 def test_shards_become_the_run_that_one_process_makes(equidiff, tmp_path, monkeypatch):
     """With a merge that is killed half-way, and begins anew by the same command."""
     words = ["samples=5", *TINY]
-    assert equidiff("run", "hydra.run.dir=alone", *words).returncode == 0
+    assert equidiff("run", "hydra.run.dir=alone", "pad=true", *words).returncode == 0
     for k in range(2):  # as jobs would
-        place = [f"hydra.run.dir=S/0/shards/00{k}", "shards=2", f"shard={k}"]
+        place = [f"hydra.run.dir=S/0/shards/00{k}", "shards=2", "pad=true", f"shard={k}"]
         assert equidiff("run", *words, *place).returncode == 0
     assert [len((part / "samples.jsonl").read_text().splitlines()) for part in parts_of(tmp_path / "S/0")] == [2, 3]
     again = ["run", "cluster=joblib", "shards=2", "hydra.sweep.dir=S", *words]
@@ -41,6 +43,8 @@ def test_shards_become_the_run_that_one_process_makes(equidiff, tmp_path, monkey
     one, whole = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("alone", "S/0"))
     same = ("configuration", "counts", "on_file", "null_spread", "loss_scale", "warnings", "weights")
     assert {key: whole[key] for key in same} == {key: one[key] for key in same}
+    overrides = [sorted(open_run(tmp_path / name).overrides) for name in ("alone", "S/0")]
+    assert overrides[0] == overrides[1]  # the command without a cluster
     run = open_run(tmp_path / "S/0")
     assert run.finished and run.wanted == 5 and run.pictures.shape == (5, 32, 32, 3)
     assert len(run.latents["z"]) == 5 and sorted(run.losses) == [0, 1, 2, 3, 4]
@@ -107,9 +111,22 @@ def test_what_a_job_is_told(tmp_path, monkeypatch):
     assert one.directory == tmp_path / "S/0" and one.shared and one.samples == 8
     assert [task.directory.name for task in one.tasks] == ["000", "001"]
     words = one.tasks[1].words
-    assert words[:4] == ["seed=3", "cluster=none", "shards=2", "shard=1"]
+    assert words[:5] == ["seed=3", "cluster=none", "shards=2", "pad=true", "shard=1"]
     assert not [word for word in words if word.startswith(("prior", "cluster=joblib", "-m"))]
     assert asked(["cluster=joblib", "--cfg", "job"]) is None and asked(["seed=1"]) is None
+
+
+def test_a_query_from_standard_input_is_read_once_and_kept_for_the_jobs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture = (QUERIES / "cat.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(picture)))
+    found = asked(["cluster=joblib", "query=-", "seed=1,2", "prior=embedded", "hydra.sweep.dir=S"])
+    assert not (tmp_path / "S").exists()
+    found.prepare()
+    kept = tmp_path / "S" / "query-piped"
+    assert kept.read_bytes() == picture
+    for run in found.runs:
+        assert [word for word in run.tasks[0].words if word.startswith("query")] == [f'query="{kept}"']
 
 
 def test_many_queries_in_jobs_of_several(tmp_path, monkeypatch):
@@ -156,7 +173,7 @@ def test_how_far_runs_have_come(tmp_path, capsys):
         (task.directory / "samples.jsonl").write_text("{}\n" * count)
     run = Wanted(tmp_path, 8, tasks)
     assert samples(run) == 3
-    Watch([run]).see(1, ["Priority", "Priority"])
+    Watch([run]).see("jobs: 1 running, 2 queued (Priority)")
     assert capsys.readouterr().err == "jobs: 1 running, 2 queued (Priority); 3 of 8 samples finished\n"
     (tmp_path / "summary.json").write_text("{}")
     assert samples(run) == 8
@@ -169,7 +186,7 @@ def test_a_failure_names_the_run_and_why_and_standard_output_the_others(equidiff
     )
     words = ["objective=function", "objective._target_=mine.bad,mine.good", "samples=1", *TINY]
     done = equidiff("run", "cluster=joblib", "cluster.chunk=2", "hydra.sweep.dir=S", *words)
-    assert (done.returncode, done.stdout) == (1, "S/1\n"), done.stderr
+    assert (done.returncode, done.stdout) == (2, "S/1\n"), done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("equidiff: S/0: ")]
     assert len(said) == 1 and "broken on purpose" in said[0]
     shutil.rmtree(tmp_path / "S" / "0")

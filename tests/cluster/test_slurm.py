@@ -1,6 +1,6 @@
 """On a real Slurm: standard output, failures, refusals, and jobs that are killed in every way it has.
 
-`. FOLDER/env.sh` after `GRACE=3 bash tests/helpers/slurm/start.sh FOLDER` makes these tests run; CI has it.
+`. FOLDER/env.sh` after `bash tests/helpers/slurm/start.sh FOLDER` makes these tests run; CI has it.
 """
 
 import json
@@ -20,18 +20,31 @@ from helpers.kills import contents
 from equidiff_cli.cluster import slurm
 
 pytestmark = pytest.mark.skipif(
-    not (os.environ.get("SLURM_CONF") and shutil.which("sbatch")),
+    not (os.environ.get("SLURM_CONF") and shutil.which("sbatch")) and not os.environ.get("CI"),
     reason="no Slurm: start one with tests/helpers/slurm/start.sh",
 )
 TINY = ["prior=embedded", "budget.steps=2", "prior.steps=2", "null_samples=4", "budget.threshold=1e-12"]
-LONG = [word.replace("steps=2", "steps=30") if "budget" in word else word for word in TINY]
+LONG = ["samples=8", "batch=2", *TINY, "budget.steps=4", "objective=function", "objective._target_=mine.slow"]
 SLURM = ["cluster=slurm", "cluster.cpus=1"]
 OWN = """
+import os, time
+def slow(target, query):
+    def mean(x):
+        time.sleep(0.3 * os.path.exists("slow") + 2 * os.path.exists("slower"))
+        return x.mean((2, 3))
+    return mean
 def good(target, query):
     return lambda x: x.mean((2, 3))
 def bad(target, query):
     raise RuntimeError("broken on purpose")
 """
+
+
+@pytest.fixture(autouse=True)
+def mine(tmp_path):
+    """Functions of a user's, where commands are given; with `LONG` they take long while `slow` exists."""
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "slow").touch()
 
 
 def ask(*words):
@@ -64,13 +77,12 @@ def node_of(job):
 
 
 def test_a_sweep_with_a_job_that_fails_and_the_same_command_again(equidiff, tmp_path):
-    (tmp_path / "mine.py").write_text(OWN)
     words = ["objective=function", "objective._target_=mine.bad,mine.good", "samples=1", *TINY, "hydra.sweep.dir=S"]
     done = equidiff("run", *SLURM, *words)
     assert (done.returncode, done.stdout) == (2, "S/1\n"), done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("equidiff: S/")]
     assert len(said) == 1 and said[0].startswith("equidiff: S/0: ") and "broken on purpose" in said[0]
-    job = json.loads((tmp_path / "S" / "jobs.json").read_text())["0"]
+    job = job_of(tmp_path / "S")
     assert slurm.ended(job) == slurm.Ended("FAILED", 2)  # so afterok works
     assert (
         equidiff("run", "hydra.run.dir=alone", *words[:1], "objective._target_=mine.good", *words[2:-1]).returncode == 0
@@ -96,7 +108,7 @@ def test_what_slurm_would_refuse_is_told_before_anything_is_written(equidiff, tm
     word = f"+{word}" if "options" in word else word
     done = equidiff("run", *SLURM, word, "prior=embedded")
     assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith(f"equidiff: {said}"), done.stderr
-    assert len(done.stderr.splitlines()) == 1 and list(tmp_path.iterdir()) == []
+    assert len(done.stderr.splitlines()) == 1 and {file.name for file in tmp_path.iterdir()} == {"mine.py", "slow"}
 
 
 def test_more_jobs_than_an_array_may_have(equidiff):
@@ -104,47 +116,105 @@ def test_more_jobs_than_an_array_may_have(equidiff):
     assert done.returncode == 2 and done.stderr.startswith("equidiff: 5000 jobs: Slurm takes no array"), done.stderr
 
 
-def test_a_run_that_is_requeued_and_preempted_ends_with_the_same_bytes(equidiff, tmp_path):
-    words = ["samples=12", "batch=2", *LONG]
-    assert equidiff("run", "hydra.run.dir=alone", *words).returncode == 0
-    front = start(tmp_path, *SLURM, "hydra.sweep.dir=P", *words)
-    records, table = tmp_path / "P" / "0" / "samples.jsonl", tmp_path / "P" / "jobs.json"
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What the words `LONG` give without a cluster."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "mine.py").write_text(OWN)
+    done = command.in_process(["run", "hydra.run.dir=run", *LONG], folder)
+    assert done.returncode == 0, done.stderr
+    return contents(folder / "run")
+
+
+def test_a_run_that_is_requeued_and_preempted_ends_with_the_same_bytes(equidiff, tmp_path, alone):
+    """While its front is stopped by Ctrl-C; the same command collects."""
+    words = [*SLURM, "hydra.sweep.dir=P", *LONG]
+    front = start(tmp_path, *words)
+    records = tmp_path / "P" / "0" / "samples.jsonl"
     until(lambda: lines(records) >= 2)
-    job = json.loads(table.read_text())["0"]
+    job = job_of(tmp_path / "P")
     ask("scancel", "--signal=USR2", job)
-    until(lambda: ask("squeue", "-h", "-j", job, "-t", "PENDING,REQUEUED"))
+    front.send_signal(signal.SIGINT)
+    out, err = front.communicate(timeout=30)
+    assert (front.returncode, out) == (130, "") and err.splitlines()[-1] == (
+        f"equidiff: interrupted; jobs go on, scancel {job} stops them; the same command with hydra.sweep.dir=P goes on"
+    )
+    until(lambda: "PENDING" in ask("squeue", "-h", "-j", job, "-o", "%T"))
     before = lines(records)
     until(lambda: lines(records) > before)
-    ask("sbatch", "-p", "urgent", "-w", node_of(job), "-o", "/dev/null", "--wrap", "sleep 4")
-    until(lambda: {"PREEMPTED", "TIMEOUT"} & set(ask("sacct", "-n", "-X", "-D", "-j", job, "-o", "State").split()))
+    (tmp_path / "slower").touch()
+    preempt(job)
+    # a grace that ends as Slurm looks at time limits goes into its book as TIMEOUT, and is not queued again
+    until(lambda: {"PREEMPTED", "TIMEOUT"} & states(job))
     assert not (tmp_path / "P" / "0" / "summary.json").exists()
+    hurry(tmp_path)
+    done = equidiff("run", *words)
+    assert (done.returncode, done.stdout) == (0, "P/0\n"), done.stderr
+    assert contents(tmp_path / "P" / "0") == alone
+
+
+def test_a_job_that_is_taken_away_for_good_is_submitted_again(tmp_path, alone):
+    """By a partition that cancels what is preempted."""
+    front = start(tmp_path, *SLURM, "cluster.partition=fragile", "hydra.sweep.dir=F", *LONG)
+    until(lambda: lines(tmp_path / "F" / "0" / "samples.jsonl") >= 2)
+    (tmp_path / "slower").touch()
+    preempt(job_of(tmp_path / "F"))
+    until(lambda: {"PREEMPTED", "TIMEOUT"} & states(job_of(tmp_path / "F")))
+    hurry(tmp_path)
     out, err = front.communicate(timeout=120)
-    assert (front.returncode, out) == (0, "P/0\n"), err
-    assert contents(tmp_path / "P" / "0") == contents(tmp_path / "alone")
+    assert (front.returncode, out) == (0, "F/0\n"), err
+    assert "1 runs lost their job and are submitted again" in err
+    assert contents(tmp_path / "F" / "0") == alone
 
 
-def test_shards_on_two_nodes_of_which_one_dies(equidiff, tmp_path):
+def test_a_job_that_somebody_cancels(tmp_path):
+    """Once it waits, and so leaves nothing; the front says who did it, and does not submit it again."""
+    front = start(tmp_path, *SLURM, "+cluster.options.begin=now+1hour", "hydra.sweep.dir=C", *LONG)
+    ask("scancel", until(lambda: (tmp_path / "C" / "jobs.json").exists() and job_of(tmp_path / "C")))
+    out, err = front.communicate(timeout=60)
+    assert (front.returncode, out) == (1, ""), err
+    assert "equidiff: C/0: CANCELLED (Slurm job " in err and "hydra.sweep.dir=C goes on" in err
+
+
+def test_shards_on_two_nodes_of_which_one_dies(equidiff, tmp_path, alone):
     """Submitted without waiting; the same command finds the jobs, and collects when the node's ran elsewhere."""
-    words = ["samples=8", "batch=2", *LONG]
-    words = [*SLURM, "shards=2", "hydra.sweep.dir=N", *words]
+    words = [*SLURM, "shards=2", "hydra.sweep.dir=N", *LONG]
     done = equidiff("run", *words, "cluster.wait=false")
     assert done.returncode == 0 and done.stdout == "" and "scancel" in done.stderr, done.stderr
     ids = json.loads((tmp_path / "N" / "jobs.json").read_text())
     assert sorted(ids) == ["0/shards/000", "0/shards/001"]
-    front = start(tmp_path, *words)
     until(lambda: lines(tmp_path / "N" / "0" / "shards" / "000" / "samples.jsonl") >= 2)
     node = node_of(ids["0/shards/000"])
     try:
         kill_node(node)
-        out, err = front.communicate(timeout=150)
+        ask("scontrol", "update", f"nodename={node}", "state=down", "reason=dead")  # what Slurm notices in a minute
+        hurry(tmp_path)
+        done = equidiff("run", *words)
     finally:
-        front.kill()
         revive_node(node)
-    assert (front.returncode, out) == (0, "N/0\n"), err
-    assert "found in the queue" in err
-    assert equidiff("run", "hydra.run.dir=alone", *words[4:]).returncode == 0
-    assert contents(tmp_path / "N" / "0") == contents(tmp_path / "alone")
+    assert (done.returncode, done.stdout) == (0, "N/0\n"), done.stderr
+    assert "found in the queue" in done.stderr
+    assert contents(tmp_path / "N" / "0") == alone
     assert not (tmp_path / "N" / "0" / "shards").exists()
+
+
+def job_of(sweep):
+    return json.loads((sweep / "jobs.json").read_text())["0"]
+
+
+def hurry(folder):
+    for name in ("slow", "slower"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def states(job):
+    """What a job has been by Slurm's book, each time that it was started."""
+    return set(ask("sacct", "-n", "-X", "-D", "-j", job, "-o", "State").split())
+
+
+def preempt(job):
+    """Have a job of another partition take its node."""
+    ask("sbatch", "-p", "urgent", "-w", node_of(job), "-o", "/dev/null", "--wrap", "sleep 1")
 
 
 def kill_node(node):

@@ -48,7 +48,7 @@ def in_process(arguments, folder):
 def in_its_own(arguments, folder, env=(), text=True, **options):
     """Run the command in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "equidiff_cli.cli", *arguments],
+        line(*arguments),
         cwd=folder,
         capture_output=True,
         env=environment() | dict(env),
@@ -56,6 +56,11 @@ def in_its_own(arguments, folder, env=(), text=True, **options):
         timeout=300,
         **options,
     )
+
+
+def line(*arguments):
+    """The words that start it."""
+    return [sys.executable, "-m", "equidiff_cli.cli", *arguments]
 
 
 def environment():

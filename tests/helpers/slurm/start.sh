@@ -50,7 +50,7 @@ CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$ROOT/munge/socket,cred_expire=${CRED_EXPIRE:-10}
+AuthInfo=socket=$ROOT/munge/socket,cred_expire=${CRED_EXPIRE:-5}
 CredType=cred/munge
 StateSaveLocation=$ROOT/state
 SlurmdSpoolDir=$ROOT/spool.%n
@@ -66,13 +66,13 @@ SwitchType=switch/none
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-SchedulerParameters=bf_interval=2,sched_min_interval=0
+SchedulerParameters=bf_interval=2,sched_interval=2,sched_min_interval=0
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
-KillWait=5
+KillWait=2
 MinJobAge=3600
-SlurmdTimeout=${DEAD:-20}
+SlurmdTimeout=20
 ReturnToService=2
 OverTimeLimit=0
 GresTypes=gpu
@@ -83,7 +83,8 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort=$((PORT + 1))
 AccountingStoragePass=$ROOT/munge/socket
 NodeName=n[1-$NODES] NodeHostname=$HOST NodeAddr=127.0.0.1 Port=[$((PORT + 11))-$((PORT + 10 + NODES))] CPUs=$CPUS RealMemory=8000 Gres=gpu:1 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES DefaultTime=60 MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=${GRACE:-30}
+PartitionName=main Nodes=ALL Default=YES DefaultTime=60 MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=${GRACE:-2}
+PartitionName=fragile Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 CONF
 [ "$ACCOUNTING" = 1 ] || sed -i '/^AccountingStorage\(Host\|Port\|Pass\)/d' slurm.conf.new
