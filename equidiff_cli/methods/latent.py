@@ -20,10 +20,13 @@ class Latent:
         threshold: tau; a sample is finished when its loss is below.
         patience: evaluations without progress after which a sample starts again from other noise of its own; None: it
             never does. They all count towards the budget, and the best pair of all of them is what leaves.
+        pad: whether batches are filled up to their full size by repeated samples, so that the numbers of a sample do
+            not even in their last bits depend on how many others are in work.
     """
 
-    def __init__(self, optimizer, steps, threshold, patience=None):
+    def __init__(self, optimizer, steps, threshold, patience=None, pad=False):
         self.optimizer, self.steps, self.threshold, self.patience = optimizer, steps, threshold, patience
+        self.pad = pad
 
     def __call__(self, prior, question, slots, memory):
         """Draw the samples in `slots`; yields a `Finished` for every sample that leaves, a `Step` for every step.
@@ -41,13 +44,16 @@ class Latent:
         def step():
             slots.fill(prior.noise, self.optimizer.init, self.patience)  # lines 1, 3
             last = slots.steps + 1 == self.steps
-            adjoint = memory.plan.adjoint
-            parts = (of_each.split(memory.plan.batch) for of_each in (slots.seed, slots.z0, last))
+            adjoint, size = memory.plan.adjoint, memory.plan.batch
+            parts = [of_each.split(size) for of_each in (slots.seed, slots.z0, last)]
+            if self.pad:
+                parts = [[*full, repeated(rest, size)] for *full, rest in parts]
             measured, slope, status = joined(
                 [
                     evaluate(prior.of(seed), question, *part, self.threshold, adjoint, rows)  # lines 5-13
                     for seed, *part in zip(*parts, strict=True)
-                ]
+                ],
+                len(slots.index),
             )
             state = {name: value.clone() for name, value in slots.state.items()}  # it may be a user's own, in place
             z0, state = self.optimizer.step(slots.z0.clone(), slope if rows else slope.clone(), state)  # line 13
@@ -88,11 +94,10 @@ def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint(), rows=None)
         x = prior.decode(z, adjoint)  # line 8
         parts = question(x.clone())  # lines 9-10
         known = (parts[0] + parts[1]).detach().cpu()  # line 12 waits for the device
-        if (near := (known < threshold).nonzero().flatten().to(x.device)).numel():  # they leave if their files agree
-            filed = prior.filed(x[near])
-            x = x.index_copy(0, near, filed)
-            again = zip(parts[:4], question(filed.clone())[:4], strict=True)  # a penalty is of all samples: it stays
-            parts = [*(old.index_copy(0, near, new) for old, new in again), *parts[4:]]
+        if (near := known < threshold).any():  # they leave if their files agree
+            x = torch.where(near.to(x.device).view(-1, *[1] * (x.ndim - 1)), prior.filed(x), x)
+            parts = parts[4:]  # a penalty is of all samples: it stays; what else was kept for the gradient is let go
+            parts = [*question(x.clone())[:4], *parts]
             known = (parts[0] + parts[1]).detach().cpu()
         unfiltered, filtered, values, filtered_values, *besides = parts
         loss = unfiltered + filtered  # line 11, scaled
@@ -135,11 +140,17 @@ def linear(residuals, z0, going):
     return Linear(residuals.detach(), torch.stack(jacobian, 1))
 
 
-def joined(parts):
-    """The results of `evaluate` for parts of the samples as one."""
-    if len(parts) == 1:
-        return parts[0]
+def repeated(rows, size):
+    """`size` rows: those (n, ...) that there are, and the last of them again."""
+    return torch.cat([rows, rows[-1:].expand(size - len(rows), *rows.shape[1:])])
+
+
+def joined(parts, count=None):
+    """The results of `evaluate` for parts of the samples as one, for the first `count` of them, or all."""
     measured, slopes, statuses = zip(*parts, strict=True)
-    rows = {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
-    slope = Linear(*map(torch.cat, zip(*slopes, strict=True))) if isinstance(slopes[0], Linear) else torch.cat(slopes)
-    return rows, slope, torch.cat(statuses)
+    rows = {name: torch.cat([part[name] for part in measured])[:count] for name in measured[0]}
+    if isinstance(slopes[0], Linear):
+        slope = Linear(*(torch.cat(of_each)[:count] for of_each in zip(*slopes, strict=True)))
+    else:
+        slope = torch.cat(slopes)[:count]
+    return rows, slope, torch.cat(statuses)[:count]

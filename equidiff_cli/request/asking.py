@@ -74,6 +74,11 @@ def check_diverse(config):
             f"batch={config.batch}: with diverse={str(config.diverse).lower()} samples of a batch repel each other, so"
             " its size must be a number, at least 2"
         )
+    if config.diverse and config.pad:
+        raise ValueError(
+            f"pad=true: with diverse={str(config.diverse).lower()} samples would be repelled by those that fill"
+            " up their batch; leave it out"
+        )
 
 
 def check_nothing(config):

@@ -29,6 +29,7 @@ from equidiff_cli.runs import names
 from equidiff_cli.runs.pictures import write
 
 SHOWS = re.compile(r"--?(cfg|c|info|i|hydra-help|version|shell-completion|sc|help|h)(=|$)")  # options that run nothing
+LATENT = "equidiff_cli.methods.latent.Latent"  # whose batches can be filled up, so that shards change no bytes
 FRONT = re.compile(r"[+~]*(cluster|shards?|hydra\.(sweep|run|mode|launcher|job\.(num|id))|hydra/launcher)\b")
 
 
@@ -164,7 +165,8 @@ def wanted(config, job, flags, sweep, number):
         return Wanted(directory, plain.samples, [task(directory)])
     count = plain.shards
     folders = [directory / names.SHARDS / f"{k:03d}" for k in range(count)]
-    return Wanted(directory, plain.samples, [task(f, f"shards={count}", f"shard={k}") for k, f in enumerate(folders)])
+    more = [f"shards={count}", *(["pad=true"] if plain.method.get("_target_") == LATENT else [])]
+    return Wanted(directory, plain.samples, [task(f, *more, f"shard={k}") for k, f in enumerate(folders)])
 
 
 def of_picture(run, words):

@@ -27,6 +27,10 @@ def method_of(config: DictConfig, given=(), endless=False):
         offered["threshold"] = float("-inf")
     if "optimizer" in takes:
         offered["optimizer"] = part(config, "optimizer")
+    if "pad" in takes:
+        offered["pad"] = config.pad
+    elif config.pad:
+        raise ValueError("pad=true: only method=latent fills up its batches; leave it out")
     if "folder" in takes:
         offered["folder"] = partial(pictures_of, key="method.real", least=1)
     method = part(config, "method", **offered)

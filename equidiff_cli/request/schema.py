@@ -48,6 +48,7 @@ class RunConfig:
     diverse: Any = MISSING
     samples: int = MISSING
     batch: Any = MISSING
+    pad: bool = MISSING
     checkpoint: Any = MISSING
     gradient_steps: Any = MISSING
     seed: int = MISSING

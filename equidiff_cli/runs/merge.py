@@ -108,9 +108,9 @@ def whole_request(path, part):
     for file in (part / names.ASKED).glob("*.yaml"):
         content = yaml.safe_load(file.read_text())
         if file.stem == "config":
-            content[OF_ONE] = None
+            content |= {OF_ONE: None, "shards": 1}
         elif file.stem == "overrides":
-            content = [word for word in content if not word.startswith(f"{OF_ONE}=")]
+            content = [word for word in content if not word.startswith((f"{OF_ONE}=", "shards=", "cluster="))]
         with whole(path / names.ASKED / file.name) as beside:
             beside.write_text(yaml.safe_dump(content, sort_keys=False))
 

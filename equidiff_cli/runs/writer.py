@@ -81,6 +81,7 @@ class RunDir:
             self.lock.close()
             if error.errno not in LOCKLESS:
                 raise
+            self._leave()
             raise ValueError(
                 f"lock=true: this file system keeps no locks ({self.path}), so two processes could spoil each other's"
                 " files in one directory; lock=false goes on, see to it that no two do"
@@ -90,6 +91,13 @@ class RunDir:
             raise
         with whole(known) as beside:
             beside.write_text(json.dumps(configuration))
+
+    def _leave(self):
+        """Remove what was made to begin a run, where nothing else is."""
+        (self.state / "lock").unlink()
+        for folder in (self.state, self.samples, self.path):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
     def _same(self, configuration, before):
         for key in sorted((before.keys() | configuration.keys()).difference(MEMORY)):

@@ -197,6 +197,7 @@ WRONG = {
     "region=[0, 0, 32, 32]: is everything": ["region=[0,0,32,32]"],
     "region_role=held: use one of free, evidence": ["region_role=held"],
     "batch=auto: with diverse=true": ["diverse=true", "batch=auto"],
+    "pad=true: with diverse=true": ["diverse=true", "batch=2", "pad=true"],
     "diverse=-1: must be a number above 0": ["diverse=-1"],
     "objective.terms[1]: asks of the same value as objective.terms[0]": [
         "objective=all",

@@ -41,12 +41,14 @@ def recomputing(batch):
     return Memory(Plan(batch, steps=4, recompute=4))
 
 
-def draw(prior, invariance, *, seeds=SEEDS, batch=6, steps=30, threshold=1e-3, optimizer=None, stop=None, memory=None):
+def draw(
+    prior, invariance, *, seeds=SEEDS, batch=6, steps=30, threshold=1e-3, optimizer=None, stop=None, memory=None, **more
+):
     """All events of a run, and the finished samples by index."""
     slots = Slots(seeds, batch, torch.device("cpu"))
     events, optimizer = [], optimizer or optimizers.Adam(0.05, (0.9, 0.999), 1e-8)
     memory = memory or recomputing(batch)
-    for event in Latent(optimizer, steps, threshold)(prior, invariance, slots, memory):
+    for event in Latent(optimizer, steps, threshold, **more)(prior, invariance, slots, memory):
         events.append(event)
         if stop and stop(event):
             break
@@ -310,6 +312,16 @@ def test_newton_does_not_depend_on_the_batch(tiny_prior, invariance):
         for index, sample in whole.items():
             assert other[index].steps == sample.steps
             torch.testing.assert_close(other[index].best["picture"], sample.best["picture"], rtol=1e-3, atol=1e-3)
+
+
+def test_padded_batches_give_the_same_bytes_whoever_shares_them(tiny_prior, invariance):
+    """To the last bit, though batches of other sizes are computed by other routines."""
+    _, whole, _ = draw(tiny_prior, invariance, optimizer=NEWTON, threshold=1e-5, batch=4, pad=True)
+    for some in (SEEDS[:1], SEEDS[1:3], SEEDS[3:]):
+        _, apart, _ = draw(tiny_prior, invariance, seeds=some, optimizer=NEWTON, threshold=1e-5, batch=4, pad=True)
+        for index, sample in apart.items():
+            assert sample.steps == whole[index].steps > 2
+            assert all(torch.equal(value, whole[index].best[name]) for name, value in sample.best.items())
 
 
 def test_a_sample_that_is_stuck_starts_again_and_says_so(tiny_prior, invariance):

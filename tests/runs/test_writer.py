@@ -372,3 +372,28 @@ def test_halves_of_a_killed_process_are_taken_away(run):
     left = {file.relative_to(run.path).as_posix() for file in run.path.rglob("*.part.*")}
     assert left == {".report.77.part.html", "other/samples/.000.77.part.png", ".other.77.part.png"}, "of others"
     assert [(run.path / name).read_text() for name in ours] == ["whole"] * 3
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks(equidiff, tmp_path, monkeypatch, error):
+    """One line that says what is lost, and a way to go on."""
+
+    def none(*_):
+        raise OSError(error, "no locks here")
+
+    monkeypatch.setattr("equidiff_cli.runs.writer.fcntl.flock", none)
+    words = ["prior=embedded", "samples=1", "budget.steps=1", "prior.steps=1", "null_samples=2", "hydra.run.dir=run"]
+    done = equidiff("run", *words)
+    assert (done.returncode, done.stdout) == (2, "") and list(tmp_path.iterdir()) == []
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("equidiff: lock=true: this file system keeps no locks (") and "lock=false goes on" in line
+    assert equidiff("run", *words, "lock=false").returncode == 0
+
+
+def test_an_error_of_the_disk_is_not_taken_for_a_lack_of_locks(tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr("equidiff_cli.runs.writer.fcntl.flock", broken)
+    with pytest.raises(OSError, match="broken"):
+        RunDir(tmp_path / "run", PICTURES).open(FACTS)
