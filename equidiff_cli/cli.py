@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that help and completion answer at once.
 """
 
+import atexit
 import gc
 import io
 import logging
@@ -118,8 +119,8 @@ def do(command, job, words):
 
 
 def module(name):
-    """A module by name. Of one that brings torch, no object is looked through for garbage, neither now nor later: they
-    are many, stay, and looking through them would take a fifth of a start."""
+    """A module by name. What one with torch brings is not looked through for garbage while it comes, nor at the end of
+    the process: it is much, and looking would take a tenth of a start."""
     if name in sys.modules:
         return sys.modules[name]
     gc.disable()
@@ -127,7 +128,7 @@ def module(name):
         return import_module(name)
     finally:
         gc.enable()
-        gc.freeze()
+        atexit.register(gc.freeze)
 
 
 def elsewhere(arguments):

@@ -90,10 +90,17 @@ class SmallResNet(nn.Module):
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.fc = nn.Linear(256, 10)
 
-    def forward(self, x):
+    def stages(self, x):
+        """What the first convolution and each of the four layers give, one after another."""
         x = self.act1(self.bn1(self.conv1(x)))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(self.global_pool(x))
+        yield x
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            yield x
+
+    def forward(self, x):
+        *_, last = self.stages(x)
+        return self.fc(self.global_pool(last))
 
 
 def small_convnet():

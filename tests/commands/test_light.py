@@ -7,13 +7,14 @@ from helpers import command
 
 HEAVY = {"diffusers", "matplotlib", "scipy", "sklearn", "skimage", "timm", "torch._dynamo", "torchvision"}
 CODE = """
-import gc, sys
+import gc
+import sys
 from hydra.core.global_hydra import GlobalHydra
 from equidiff_cli import cli
 for words in sys.argv[1:]:
     assert cli.command_line(words.split()) == 0
     GlobalHydra.instance().clear()
-assert gc.isenabled() and gc.get_freeze_count() > 100_000
+assert gc.isenabled()
 print(*sys.modules, file=sys.stderr)
 """
 

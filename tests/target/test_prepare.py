@@ -61,4 +61,7 @@ def test_smallresnet_is_timm_s_residual_network():
     theirs.conv1, theirs.maxpool = nn.Conv2d(3, 64, 2, stride=2, bias=False), nn.Identity()
     ours = embedded("smallresnet").model
     theirs.load_state_dict(ours.state_dict())
-    assert equal(ours, theirs.eval().requires_grad_(False), pictures(32, 32))
+    x = pictures(32, 32)
+    assert equal(ours, theirs.eval().requires_grad_(False), x)
+    assert all(map(torch.equal, ours.stages(x), theirs.forward_intermediates(x, intermediates_only=True)))
+    assert len(list(ours.stages(x))) == 5
