@@ -3,6 +3,8 @@
 Nothing heavy is imported before a command runs, so that help and completion answer at once.
 """
 
+import atexit
+import gc
 import io
 import logging
 import os
@@ -106,8 +108,7 @@ def do(command, job, words):
             if job.refused:
                 raise WrongRequest(job.refused)
             before(command, job.config, words)
-            prepare = import_module(f"equidiff_cli.commands.{command}").prepare  # with torch, which takes seconds
-            work = prepare(job.config, job.directory, words)
+            work = module(f"equidiff_cli.commands.{command}").prepare(job.config, job.directory, words)
         if job.note:
             say(job.note)
         with working(command, job.directory):
@@ -115,6 +116,19 @@ def do(command, job, words):
                 record.accept()
             for made in work():  # a path, or a line of a table
                 print(shown(made) if isinstance(made, Path) else made, file=names, flush=True)
+
+
+def module(name):
+    """A module by name. What one with torch brings is not looked through for garbage while it comes, nor at the end of
+    the process: it is much, and looking would take a tenth of a start."""
+    if name in sys.modules:
+        return sys.modules[name]
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.enable()
+        atexit.register(gc.freeze)
 
 
 def elsewhere(arguments):

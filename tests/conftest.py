@@ -12,7 +12,6 @@ import pytest
 import torch
 from helpers import command, layout, runs
 
-from equidiff_cli.prior import autoencoder
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.prior import Prior
 
@@ -23,6 +22,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 @pytest.fixture(scope="session")
 def tiny_prior():
     """8 x 8 pictures from 4 x 4 latents with 4 channels; random weights that are far from zero everywhere."""
+    from equidiff_cli.prior import autoencoder  # with diffusers, for the tests that need it
+
     torch.manual_seed(0)
     network = LightningDiT(input_size=4, in_channels=4, hidden_size=16, depth=2, num_heads=2, num_classes=3)
     decoder = autoencoder.build(

@@ -1,23 +1,30 @@
 """What happens to pictures on their way to a reader, a JPEG file or a shift by half a pixel, and common augmentations.
 (N, 3, H, W) in [0, 1]."""
 
+import io
+
 import torch
 import torch.nn.functional as F
+from PIL import Image
+
+from equidiff_cli.pictures.convert import to_image, to_tensor
 
 
 def jpeg(x, quality):
     """Through a JPEG file of a quality in 1 to 95: colour at half the resolution (4:2:0); on the CPU, as files are."""
-    from torchvision.transforms.v2 import functional  # takes as long to import as torch
-
-    pictures = (x.detach().cpu().float().clamp(0, 1) * 255).round().byte()
-    return torch.stack([functional.jpeg(picture, quality) for picture in pictures]).to(x.device).float() / 255
+    read = []
+    for picture in x:
+        file = io.BytesIO()
+        to_image(picture).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        read.append(to_tensor(Image.open(file)))
+    return torch.stack(read).to(x.device)
 
 
 def augmented(x, count, seed):
     """Common augmentations of a picture (1, 3, H, W), (count, 3, H, W): mirrored or not, cropped to a square of 0.8 to
     1 of its side and resized, brightness, contrast and saturation times 0.8 to 1.2 each; rounded as files are.
     """
-    from torchvision.transforms.v2 import functional  # as in `jpeg`
+    from torchvision.transforms.v2 import functional  # takes longer to import than torch
 
     made = []
     for number in range(count):

@@ -84,8 +84,9 @@ class RotaryEmbedding(nn.Module):
 
     def __init__(self, head_dim, grid, theta=10000.0):
         super().__init__()
-        frequencies = theta ** (-torch.arange(0, head_dim // 2, 2).float() / (head_dim // 2))
-        angles = torch.outer(torch.arange(grid).float(), frequencies).repeat_interleave(2, dim=1)  # (grid, d/2)
+        with torch.device("cpu"):  # as in `sincos_position_embedding`
+            frequencies = theta ** (-torch.arange(0, head_dim // 2, 2).float() / (head_dim // 2))
+            angles = torch.outer(torch.arange(grid).float(), frequencies).repeat_interleave(2, dim=1)  # (grid, d/2)
         rows, columns = angles[:, None].expand(-1, grid, -1), angles[None].expand(grid, -1, -1)
         angles = torch.cat([rows, columns], dim=-1).flatten(0, 1)  # (T, d)
         self.register_buffer("freqs_cos", angles.cos())
@@ -223,8 +224,9 @@ class LabelEmbedding(nn.Module):
 
 def sincos_position_embedding(dim, grid):
     """The fixed position table of DiT, (1, grid * grid, dim): columns in the first half, rows in the second."""
-    frequencies = 10000.0 ** (-torch.arange(dim // 4, dtype=torch.float64) / (dim / 4))
-    angles = torch.outer(torch.arange(grid, dtype=torch.float64), frequencies)
+    with torch.device("cpu"):  # on the meta device torch would import its compiler for it, see `weights.read.load`
+        frequencies = 10000.0 ** (-torch.arange(dim // 4, dtype=torch.float64) / (dim / 4))
+        angles = torch.outer(torch.arange(grid, dtype=torch.float64), frequencies)
     table = torch.cat([angles.sin(), angles.cos()], dim=1)  # (grid, dim / 2)
     columns, rows = table[None].expand(grid, -1, -1), table[:, None].expand(-1, grid, -1)
     return torch.cat([columns, rows], dim=-1).flatten(0, 1)[None].float()

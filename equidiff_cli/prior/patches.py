@@ -5,13 +5,20 @@ loses nothing a person sees (Karhunen-Loeve transform). The decoder adds to the 
 codes tell of the components that were left out.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
-from diffusers.models.autoencoders.vae import DecoderOutput
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from equidiff_cli.prior.precision import keep_in
+
+
+class Decoded(NamedTuple):
+    """What a decoder of diffusers gives, too: pictures (N, 3, H, W), about in [-1, 1]."""
+
+    sample: torch.Tensor
 
 
 class ResidualBlock(nn.Module):
@@ -59,7 +66,7 @@ class PatchAutoencoder(nn.Module):
         for part in self.refine:  # (N, width, H / p, W / p), at the end (N, 3 * p * p, H / p, W / p)
             again = self.recompute and isinstance(part, ResidualBlock) and torch.is_grad_enabled()
             x = checkpoint(part, x, use_reentrant=False, preserve_rng_state=False) if again else part(x)
-        return DecoderOutput(sample=F.pixel_shuffle(self.synthesis(z) + x, self.patch_size))
+        return Decoded(F.pixel_shuffle(self.synthesis(z) + x, self.patch_size))
 
     def enable_gradient_checkpointing(self):
         """Keep only what enters each block for the backward pass and compute the rest again, as in diffusers."""

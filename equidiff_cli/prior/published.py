@@ -6,7 +6,6 @@ import torch
 
 from equidiff_cli.checks import number, one_of
 from equidiff_cli.pictures.medium import Pictures
-from equidiff_cli.prior import autoencoder as vae
 from equidiff_cli.prior.accepted import MEAN, check_jumps, check_solver
 from equidiff_cli.prior.backwards import Backwards
 from equidiff_cli.prior.lightningdit import Architecture, LightningDiT
@@ -112,6 +111,8 @@ def source(name, part, path, published):
 def decoder_of(file, **options):
     """The autoencoder in a file with the names of VA-VAE or of diffusers, and the file's SHA-256; the options are those
     of `autoencoder.build`."""
+    from equidiff_cli.prior import autoencoder as vae  # with diffusers, which takes longer to import than torch
+
     return load_converted(
         lambda: vae.build(**options), file, "prior.decoder", rename=vae.from_published, ignore=vae.TRAINING_ONLY
     )

@@ -6,7 +6,6 @@ from equidiff_cli.prior.accepted import QUERY, RANDOM
 from equidiff_cli.target.classes import class_names, index_of, numbered, read_names
 from equidiff_cli.target.small import CIFAR10
 from equidiff_cli.target.target import top_class
-from equidiff_cli.target.timm_models import imagenet
 
 UNTRAINED = {
     "no": "was not trained to draw without a class, its pictures may be no pictures",
@@ -83,8 +82,12 @@ def names_of(source):
     classes = getattr(source, "known", None) if classes is None else classes
     if classes is None:
         return numbered(count)
-    if classes in ("imagenet", "cifar10"):
-        names = CIFAR10 if classes == "cifar10" else imagenet(1000)
+    if classes == "cifar10":
+        names = CIFAR10
+    elif classes == "imagenet":
+        from equidiff_cli.target.timm_models import imagenet  # timm takes longer to import than torch
+
+        names = imagenet(1000)
     elif isinstance(classes, str):
         names = read_names("prior.classes", classes)
     else:

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from equidiff_cli.errors import Failed, Stopped, WrongRequest
+from equidiff_cli.request import mode
 from equidiff_cli.request.auto import settle
 from equidiff_cli.request.keep import sharing
 from equidiff_cli.request.many import many
@@ -98,7 +99,7 @@ def launch(command, arguments, do):
 
     def start(words):
         sys.argv = [sys.argv[0], *words]
-        with explained(configs(), words):
+        with explained(configs(), words), mode.known(words):
             hydra.main(version_base="1.3", config_path=str(configs()), config_name=command)(job)()
 
     if several is None:

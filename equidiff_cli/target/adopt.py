@@ -1,12 +1,12 @@
 """A user's own network as a `Target`: what it takes and gives is found with the query, and said."""
 
 import torch
-from torchvision.transforms.v2 import Grayscale
 
 from equidiff_cli.target.classes import class_names, numbered
 from equidiff_cli.target.copies import copied
 from equidiff_cli.target.names import called
 from equidiff_cli.target.outputs import rows, taken
+from equidiff_cli.target.prepare import Luminance
 from equidiff_cli.target.target import Target, freeze
 
 GIVES = "must map pictures (N, 3, H, W) in [0, 1] to logits (N, classes)"
@@ -72,7 +72,7 @@ def _of_module(made, query):
     freeze(made.to(query.device))
     grey = query.shape[1] == 3 and _takes_one_channel(made)
     output, uses = _first(key, made, made, query, grey)
-    transform = Grayscale() if "input" in uses else torch.nn.Identity()
+    transform = Luminance() if "input" in uses else torch.nn.Identity()
     values, where = taken(output)
     if values is None:
         raise ValueError(f"{key} {GIVES}, {_given(output)}")
@@ -121,7 +121,7 @@ def _first(key, module, call, pictures, grey=False):
                 module.float()
                 done["weights"] = f"float32, given as {', '.join(sorted(str(kind)[6:] for kind in kinds))}"
             elif grey and "input" not in done:
-                done["input"], given = "luminance, for the network takes one channel", Grayscale()(pictures)
+                done["input"], given = "luminance, for the network takes one channel", Luminance()(pictures)
             else:
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ValueError(

@@ -1,5 +1,6 @@
 """What the named layers of a network give in a forward pass, every call of them."""
 
+import sys
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -62,7 +63,8 @@ def watched(modules, keep):
             stack.callback(hook.remove)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fused)
         torch.backends.mha.set_fastpath_enabled(False)
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if "torch._dynamo" in sys.modules:  # else nothing is compiled, and importing it takes as long as torch
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
 
 

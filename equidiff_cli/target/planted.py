@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from equidiff_cli.checks import one_of
 from equidiff_cli.shipped import WEIGHTS
-from equidiff_cli.target.preprocessing import preprocessing
-from equidiff_cli.target.small import CIFAR10, MEAN, STD, SmallConvNet
+from equidiff_cli.target.small import CIFAR10, SmallConvNet, prepare
 from equidiff_cli.target.target import Target
 from equidiff_cli.weights.read import load, read
 
@@ -42,5 +41,4 @@ class Planted:
     def build(self):
         file = WEIGHTS / f"planted_{self.shortcut}.safetensors"
         model = load(small, read(file, "target"), "target", file)
-        config = dict(input_size=(3, 32, 32), mean=MEAN, std=STD, crop_pct=1.0, interpolation="bicubic")
-        return Target(model, preprocessing(config), CIFAR10, f"planted_{self.shortcut}", [file])
+        return Target(model, prepare(), CIFAR10, f"planted_{self.shortcut}", [file])

@@ -4,7 +4,8 @@ from timm.data import create_transform
 from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
 from torch import nn
 from torchvision.transforms import Compose, Resize
-from torchvision.transforms.functional import resize
+
+from equidiff_cli.target.prepare import resized
 
 
 def preprocessing(config):
@@ -30,10 +31,7 @@ def _steps(config):
 
 
 class InRange(nn.Module):
-    """Resize along rows, then along columns, clamped to [0, 1] after each, as Pillow does it with squares.
-
-    Cubic splines overshoot at edges by up to a third of their height. Pillow stores a picture after each of the two
-    passes, which clips; on tensors nothing does, and one clamp at the end would leave up to 30 levels of 255.
+    """A resize that is clamped to [0, 1] after each of its two passes, see `prepare.resized`.
 
     Args:
         step: a `Resize` of torchvision or a `ResizeKeepRatio` of timm: says to which size, and how.
@@ -53,7 +51,4 @@ class InRange(nn.Module):
         return [self.step.size * side // shorter for side in x.shape[-2:]]
 
     def forward(self, x):
-        height, width = self.size(x)
-        for size in ([x.shape[-2], width], [height, width]):
-            x = resize(x, size, self.step.interpolation, antialias=True).clamp(0, 1)
-        return x
+        return resized(x, self.size(x), self.step.interpolation.value)

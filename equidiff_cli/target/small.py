@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
 from equidiff_cli.checks import one_of
 from equidiff_cli.shipped import WEIGHTS
-from equidiff_cli.target.preprocessing import preprocessing
+from equidiff_cli.target.prepare import Square
 from equidiff_cli.target.target import Target
 from equidiff_cli.weights.read import load, read
 
@@ -51,19 +50,70 @@ class SmallConvNet(nn.Module):
         return self.fc(x.amax(dim=(2, 3))) * self.logit_scale
 
 
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions around which the input is carried (He et al. 2016): (N, C, H, W) -> (N, D, H/s, W/s) with
+    a stride s."""
+
+    def __init__(self, in_channels, channels, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1, self.act1 = nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2, self.act2 = nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        self.downsample = None
+        if (in_channels, stride) != (channels, 1):
+            smaller = nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(smaller, nn.BatchNorm2d(channels))
+        for conv in self.modules():
+            if isinstance(conv, nn.Conv2d):
+                nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.bn2.weight)  # a block begins as nothing but what is carried
+
+    def forward(self, x):
+        carried = x if self.downsample is None else self.downsample(x)
+        h = self.act1(self.bn1(self.conv1(x)))
+        return self.act2(self.bn2(self.conv2(h)) + carried)
+
+
+class SmallResNet(nn.Module):
+    """A residual network on patches of 2 x 2 pixels, with the names of timm's: pictures (N, 3, 32, 32), normalised ->
+    logits (N, 10)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 2, stride=2, bias=False)
+        self.bn1, self.act1 = nn.BatchNorm2d(64), nn.ReLU(inplace=True)
+        self.layer1 = nn.Sequential(BasicBlock(64, 64, 1), BasicBlock(64, 64, 1))
+        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128, 1))
+        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256, 1))
+        self.layer4 = nn.Sequential(BasicBlock(256, 256, 2))
+        self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.fc = nn.Linear(256, 10)
+
+    def stages(self, x):
+        """What the first convolution and each of the four layers give, one after another."""
+        x = self.act1(self.bn1(self.conv1(x)))
+        yield x
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            yield x
+
+    def forward(self, x):
+        *_, last = self.stages(x)
+        return self.fc(self.global_pool(last))
+
+
 def small_convnet():
     """The embedded classifier `smallconv`."""
     return SmallConvNet()
 
 
 def small_resnet():
-    """The embedded second opinion `smallresnet`: timm's residual network (He et al. 2016) on patches of 2 x 2 pixels.
+    """The embedded second opinion `smallresnet`.
 
     Where `smallconv` takes maxima, it strides and averages; ReLU instead of GELU; residual blocks throughout.
     """
-    model = ResNet(BasicBlock, layers=(2, 2, 2, 1), channels=(64, 128, 256, 256), num_classes=10)
-    model.conv1, model.maxpool = nn.Conv2d(3, 64, 2, stride=2, bias=False), nn.Identity()
-    return model
+    return SmallResNet()
 
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -71,13 +121,17 @@ ARCHITECTURES = {"smallconv": small_convnet, "smallresnet": small_resnet}
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the CIFAR-10 training pictures, range [0, 1]
 
 
+def prepare():
+    """Pictures (N, 3, H, W) in [0, 1] -> what the shipped classifiers take, (N, 3, 32, 32)."""
+    return Square(32, MEAN, STD)
+
+
 def embedded(name):
     """One of the classifiers that ship with the package: 32 x 32 pictures, the ten classes of CIFAR-10."""
     one_of("target.name", name, ARCHITECTURES)
     file = WEIGHTS / f"{name}.safetensors"
     model = load(ARCHITECTURES[name], read(file, "target"), "target", file)
-    config = dict(input_size=(3, 32, 32), mean=MEAN, std=STD, crop_pct=1.0, interpolation="bicubic")
-    return Target(model, preprocessing(config), CIFAR10, name, [file])
+    return Target(model, prepare(), CIFAR10, name, [file])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 import timm
 import torch
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
-from torchvision.transforms.v2 import Compose, Grayscale
+from torchvision.transforms import Compose
 
 from equidiff_cli.checks import choices, number, one_of
 from equidiff_cli.target.classes import class_names, numbered, read_names
+from equidiff_cli.target.prepare import Luminance
 from equidiff_cli.target.preprocessing import preprocessing
 from equidiff_cli.target.target import Target
 from equidiff_cli.target.timm_weights import into
@@ -123,7 +124,7 @@ class TimmModel:
         config = resolve_model_data_config(model, args=given | {"input_size": self.size})
         transform = preprocessing(config)
         if config["input_size"][0] == 1:
-            transform = Compose([Grayscale(), transform])
+            transform = Compose([Luminance(), transform])
         names, origin = self._names(model.num_classes, names)
         uses = {name: _words(config[name]) for name in ("input_size", "interpolation", "crop_pct", "mean", "std")}
         uses |= {"classes": origin, "weights": ", ".join(filter(None, (field, taken)))}

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.overrides import TorchFunctionMode
 
 from equidiff_cli.weights import checkpoint, safe
 from equidiff_cli.weights.fit import fitted, misfit, some
@@ -82,7 +83,7 @@ def load(build, state, key, path, ignore=(), dtype=torch.float32):
         ignore: prefixes of names to leave out; any other name the module lacks is an error.
         dtype: what floating-point tensors are cast to.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         module = build()
     wanted = module.state_dict()
     named = {name: tensor for name, tensor in state.items() if name in wanted or not name.startswith(tuple(ignore))}
@@ -97,6 +98,19 @@ def load(build, state, key, path, ignore=(), dtype=torch.float32):
     if empty:  # a buffer with persistent=False: its values are lost on the meta device
         raise RuntimeError(f"{type(module).__name__} has tensors that no file can fill: {some(empty)}")
     return module.requires_grad_(False).eval()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out normal initial values on the meta device: there are none, but for them torch imports its compiler,
+    which takes as long as torch itself."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in (torch.nn.init.normal_, torch.Tensor.normal_):
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return function(*args, **kwargs)
 
 
 def sha256(path):

@@ -11,6 +11,7 @@ keep the power of its brightness in each ring of frequencies.
 """
 
 import time
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,7 @@ def feature_distance(classifier, x, y):
 
     def features(pictures):
         seen = classifier.transform((pictures + 1) / 2)
-        return classifier.model.forward_intermediates(seen, indices=(0, 1, 2), intermediates_only=True, stop_early=True)
+        return list(islice(classifier.model.stages(seen), 3))
 
     with torch.no_grad():
         wanted = features(x)

@@ -40,7 +40,7 @@ def views(classifier, pictures, generator):
     The layers see them `disturbed`; what the first one gives is averaged to 8 x 8 places.
     """
     normal = classifier.transform(disturbed(pictures, generator))
-    first, *others = classifier.model.forward_intermediates(normal, indices=(1, 2, 3, 4), intermediates_only=True)
+    _, first, *others = classifier.model.stages(normal)
     return [pictures, F.avg_pool2d(first, 2), *others]
 
 

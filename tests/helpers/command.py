@@ -35,6 +35,7 @@ def in_process(arguments, folder):
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
         sys.argv = ["equidiff", *map(str, arguments)]
+        gc.freeze()  # what was there before need not be looked at
         GlobalHydra.instance().clear()
         try:
             code = cli.main()
@@ -42,6 +43,7 @@ def in_process(arguments, folder):
             code = error.code or 0
         GlobalHydra.instance().clear()
     gc.collect()  # locks are released with what holds them, as they would be with a process
+    gc.unfreeze()
     return Done(code, out.getvalue(), err.getvalue())
 
 

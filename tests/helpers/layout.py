@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from equidiff_cli.prior import autoencoder, meanflow
+from equidiff_cli.prior import meanflow
 from equidiff_cli.prior.imf import ImprovedMeanFlow
 from equidiff_cli.prior.lightningdit import LightningDiT
 
@@ -57,6 +57,8 @@ def backwards(published, ours):
 
 def published_name(name, levels):
     """A name of `autoencoder.build` -> the name in the published file."""
+    from equidiff_cli.prior import autoencoder  # with diffusers, for the tests that need it
+
     for row in reversed(autoencoder.RENAMES):
         name = re.sub(*backwards(*row), name)
     return re.sub(r"\.up_blocks\.(\d+)\.", lambda match: f".up.{levels - 1 - int(match[1])}.", name)
@@ -107,6 +109,8 @@ def published_mean_flow_name(name):
 
 def diffusers_vae(**options):
     """What an autoencoder's file of diffusers holds, with the names of attention that it had before version 0.18."""
+    from equidiff_cli.prior import autoencoder  # with diffusers, for the tests that need it
+
     state = random_state(lambda: autoencoder.build(**options), seed=1)
     older = {new: old for old, new in autoencoder.OLDER.items()}
     return {
@@ -117,6 +121,8 @@ def diffusers_vae(**options):
 
 def vae(**options):
     """What the published autoencoder file holds, with some of what only training needs."""
+    from equidiff_cli.prior import autoencoder  # with diffusers, for the tests that need it
+
     state = random_state(lambda: autoencoder.build(**options), seed=1)
     levels = len(options.get("block_out_channels", range(5)))
     published = {}
