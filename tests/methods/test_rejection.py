@@ -261,3 +261,33 @@ def test_parts_see_its_budget():
         "patience": None,
     }
     assert budget_of(config, SimpleNamespace())["steps"] == config.budget.steps
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["near=0.3"], "near=0.3: method=rejection accepts pictures as the prior draws them"),
+        (["region=[8,8,24,24]"], r"region=\[8, 8, 24, 24\]: method=rejection accepts"),
+        (["diverse=true", "batch=2"], "diverse=True: method=rejection accepts"),
+        (["question=counterfactual"], "question=counterfactual: method=rejection accepts"),
+        (["prior.label=random"], "prior.label=random: each sample would keep the class of its seed"),
+        (["method=walk", "prior.label=random"], "prior.label=random: .* method=walk would not have the law"),
+        (["method=latent", "near=0.3", "prior.label=random"], "prior.label=random: with near=0.3 samples begin"),
+        (["method=latent", "question=counterfactual", "prior.label=random"], "prior.label=random: with question="),
+    ],
+)
+def test_what_would_change_the_law_is_refused(words, said):
+    from equidiff_cli.request.check import check
+    from equidiff_cli.request.schema import composed
+
+    with pytest.raises(ValueError, match=f"^{said}") as error:
+        check(composed("prior=embedded", "method=rejection", *words))
+    assert "\n" not in str(error.value)
+
+
+def test_the_evidence_of_a_region_has_a_law():
+    from equidiff_cli.request.check import check
+    from equidiff_cli.request.schema import composed
+
+    check(composed("prior=embedded", "method=rejection", "region=[8,8,24,24]", "region_role=evidence"))
+    check(composed("prior=embedded", "method=walk", "near=0.3"))
