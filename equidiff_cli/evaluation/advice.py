@@ -9,6 +9,7 @@ from equidiff_cli.request.part import parameters, part
 
 KEEPING = ("GaussNewton", "Polyak")  # optimisers that keep the norm of the noise by themselves
 ENOUGH = 64  # samples, from which on an interval of any share is narrow enough
+UNUSED = "method|optimizer|budget|gradient_steps|checkpoint|diverse"  # what rejection takes no part of
 POOL = 4096  # unguided samples, among which the law of a common value is found
 
 
@@ -125,7 +126,7 @@ def exceptions(verdicts, _numbers, asked):
     """Members that other networks would not find in the set."""
     if verdicts["typical"] != "exceptions":
         return ""
-    kept = [word for word in asked["overrides"] if not re.match(r"\+*(method|optimizer|budget|gradient_steps)\b", word)]
+    kept = [word for word in asked["overrides"] if not re.match(rf"\+*({UNUSED})\b", word)]
     drawn = again(asked | {"overrides": kept}, {"method": "rejection"})
     return f"They are members, but exceptions among those that the prior makes: draw typical ones, {drawn}"
 
