@@ -7,7 +7,7 @@ from huggingface_hub.utils import disable_progress_bars
 from equidiff_cli.engine.interrupt import deferred
 from equidiff_cli.engine.progress import Progress
 from equidiff_cli.errors import Interrupted
-from equidiff_cli.metrics.interval import wilson
+from equidiff_cli.metrics.interval import clopper_pearson
 from equidiff_cli.request.build import build
 from equidiff_cli.runs.hindsight import advice
 from equidiff_cli.runs.recorder import Recorder
@@ -81,5 +81,5 @@ def work(parts, run):
 def account(parts, records):
     """What the method has to say of its finished samples: facts for the summary, and a line or None."""
     if hasattr(parts.method, "account"):
-        return parts.method.account(records, wilson)
+        return parts.method.account(records, clopper_pearson)
     return {}, advice(records, parts.steps, parts.threshold)

@@ -138,7 +138,7 @@ class Rejection:
         if hits < len(records):
             left = f"{len(records) - hits} of {len(records)} samples found none in method.pool={self.pool} draws"
             said += f"; {left}: try a larger pool, or a larger method.tolerance than {self.tolerance:g}"
-        return {"rejection": facts | {"tolerance": self.tolerance, "interval": "95 % Wilson"}}, said
+        return {"rejection": facts | {"tolerance": self.tolerance, "interval": "95 % Clopper-Pearson"}}, said
 
 
 def pick(losses, fit):

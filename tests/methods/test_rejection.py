@@ -15,7 +15,7 @@ from equidiff_cli.engine.slots import Slots
 from equidiff_cli.errors import WrongRequest
 from equidiff_cli.methods.events import Finished, Step
 from equidiff_cli.methods.rejection import Rejection, draw_seed, expected_rate
-from equidiff_cli.metrics.interval import wilson
+from equidiff_cli.metrics.interval import clopper_pearson
 from equidiff_cli.parts.distances import SquaredL2
 from equidiff_cli.parts.filters import Identity
 from equidiff_cli.parts.questions import Invariance
@@ -72,7 +72,7 @@ def test_the_law_is_the_prior_conditioned_on_the_value():
     assert stats.kstest(x[:, 0], stats.truncnorm(-0.1, 0.9).cdf).pvalue > 0.01
     assert stats.kstest(x[:, 1], stats.norm.cdf).pvalue > 0.01
     rate = stats.norm.cdf(0.9) - stats.norm.cdf(-0.1)
-    low, high = wilson(800, sum(one.steps for one in finished.values()))
+    low, high = clopper_pearson(800, sum(one.steps for one in finished.values()))
     assert low < rate < high
     alone = sum(one.steps == 1 for one in finished.values())
     assert alone / 800 == pytest.approx(rate, abs=0.05), "the waiting time is geometric"
@@ -164,13 +164,13 @@ def test_the_forecast_says_the_cost_warns_and_refuses():
         Rejection(1e-6, 10).forecast(Plane(), question(0.4), 3, 64, memory(64))
 
 
-def test_the_account_has_wilsons_interval():
+def test_the_account_has_the_exact_interval():
     records = [{"steps": 40, "status": "converged"}, {"steps": 60, "status": "budget"}]
-    facts, said = Rejection(0.2, 60).account(records, wilson)
-    low, high = stats.binomtest(1, 100).proportion_ci(method="wilson")
+    facts, said = Rejection(0.2, 60).account(records, clopper_pearson)
+    low, high = stats.binomtest(1, 100).proportion_ci(method="exact")
     assert facts["rejection"] == {
         **{"draws": 100, "accepted": 1, "rate": 0.01, "low": pytest.approx(low), "high": pytest.approx(high)},
-        **{"tolerance": 0.2, "interval": "95 % Wilson"},
+        **{"tolerance": 0.2, "interval": "95 % Clopper-Pearson"},
     }
     assert said.startswith("1 of 100 draws fit, 0.01 (95 %:") and "1 of 2 samples found none in method.pool=60" in said
 
