@@ -61,7 +61,7 @@ def work(parts, run):
                 if signals.stop:
                     raise Interrupted(signals.stop, run.path)
                 signals.clear()
-        facts, line = account(parts, run.records())
+        facts, outcome = account(parts, run.records())
         late = recorder.close(facts)
     if signals.stop:  # while the last files were written; in a sweep there may be more to do
         raise Interrupted(signals.stop, run.path)
@@ -73,8 +73,8 @@ def work(parts, run):
         progress.say(
             "nothing was to be reached: the budget was used up, the highest and lowest values stand in the records"
         )
-    elif line:
-        progress.say(line)
+    elif outcome:
+        progress.say(outcome)
     return [run.path]
 
 
