@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from equidiff_cli.engine.device import exact
-from equidiff_cli.metrics.error import errors, spread
+from equidiff_cli.metrics.error import furthest, spread
 from equidiff_cli.parts.filters import Gaussian
 from equidiff_cli.pictures import perturb
 from equidiff_cli.prior.prior import Prior
@@ -69,10 +69,10 @@ class Case:
         self.real = None if real is None else Set(case, real)
         self.chains = None if run.kept is None else Set(case, run.kept.pictures.to(device))
         self.target_values, self.spread = self.wanted(), spread(self.unguided.values)
-        if not 0 < self.spread < float("inf"):
-            raise ValueError(
-                f"{run.path}: the objective's spread over unguided samples is {self.spread}: it has no unit"
-            )
+        self.units = [(columns, spread(self.unguided.values[:, columns])) for columns in self.terms()]
+        for _, unit in self.units:
+            if not 0 < unit < float("inf"):
+                raise ValueError(f"{run.path}: the objective's spread over unguided samples is {unit}: it has no unit")
         others = [_network(name, f"the held-out {name}", name, network) for name, network in heldout]
         self.networks = [_network("target", "the target", self.target.name, self.target), *others]
         self.compare_with_the_record()
@@ -124,9 +124,24 @@ class Case:
             values = torch.cat([self.objective(part).float().cpu() for part in x.split(self.options.batch)])
         return values if self.columns is None else values[:, self.columns]
 
+    @torch.no_grad()
+    def terms(self):
+        """The columns of the values that belong to each term: all to one, unless the objective is of several."""
+        if not self.asked.get("terms"):
+            return [slice(None)]
+        sizes = torch.tensor([term.objective(self.query.pictures).shape[1] for term in self.objective.terms])
+        owners = torch.arange(len(sizes)).repeat_interleave(sizes)
+        owners = owners if self.columns is None else owners[self.columns]
+        return [(owners == term).nonzero().flatten() for term in owners.unique()]
+
+    def off(self, values):
+        """How far values (N, K) are from what was asked for, (N,), in null spreads; of several terms the one that is
+        furthest, each in its own."""
+        return furthest(values, self.target_values, self.units)
+
     def errors(self, x):
         """|L(x) - L*| (N,) of pictures that are in no set, in null spreads."""
-        return errors(self.measure(x), self.target_values) / self.spread
+        return self.off(self.measure(x))
 
     def filter_at(self, cutoff):
         """The run's kind of low-pass filter with another cutoff; a gaussian one if that knows no other cutoff."""
@@ -159,7 +174,7 @@ class Case:
         if it is off by more than rounding can be, `ROUNDING` null spreads and `RELATIVE` of the value.
         """
         found, before = self.samples.values, self.recorded("objective_saved")
-        off = errors(found, before) / self.spread
+        off = furthest(found - before, torch.zeros_like(found[0]), self.units)
         beyond = off - ROUNDING - RELATIVE * before.norm(dim=1) / self.spread
         if (beyond > 0).any():
             row = beyond.argmax()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 
 from equidiff_cli.methods.rejection import Rejection
-from equidiff_cli.metrics.error import errors
 from equidiff_cli.metrics.weighted import CUT, effective, gaussian_weights, thinned
 from equidiff_cli.request.build import plain
 from equidiff_cli.request.groups import kind
@@ -103,7 +102,7 @@ def distances(case, set):
     far[~near] = float("inf")
     if not near.any():  # no transform takes an empty batch
         return far
-    filtered = errors(case.measure(case.lowpass(set.pictures[near].clone())), case.target_values) / case.spread
+    filtered = case.off(case.measure(case.lowpass(set.pictures[near].clone())))
     far[near] = torch.maximum(far[near], filtered.view(-1, int(near.sum())).amax(0))  # under every cutoff
     return far
 

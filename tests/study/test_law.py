@@ -20,6 +20,7 @@ def case(typical="auto", tolerance=0.15, bandwidth=0.3, lowpass=lambda x: x, poo
         return x.mean((1, 2, 3))[:, None]
 
     one = SimpleNamespace(measure=measure, target_values=torch.zeros(1), spread=2.0, lowpass=lowpass)
+    one.off = lambda values: values[:, 0].abs() / one.spread
     one.options = SimpleNamespace(typical=typical, typical_tolerance=tolerance, bandwidth=bandwidth)
     one.prior, one.run = SimpleNamespace(device="cpu"), run()
     one.unguided = Set(one, pool[:, None, None, None].expand(-1, 3, 2, 2))
