@@ -21,7 +21,7 @@ def asked(run):
         "path": str(run.path),
         "overrides": list(run.overrides),
         "complete": run.complete,
-        "steps": config.budget.steps,
+        "steps": config.budget.steps if "steps" in (parameters(config, "method") or ("steps",)) else None,
         "threshold": in_units_of(part(config, "distance"), config)[1],
         "cutoff": lowest(config.filter.get("cutoff")),
         "robust": "robust" in config and config.robust._target_.endswith(".Views"),
@@ -83,6 +83,10 @@ def objective(verdicts, numbers, asked):
         return f"Most samples were not finite: {again(asked, {'precision': 'fp32'})}"
     if asked["rejection"]:
         return by_rejection(statuses, asked["rejection"], asked)
+    if "budget" in statuses and asked["steps"] is None:
+        short = f"{statuses.count('budget')} of {len(statuses)} ended above the threshold"
+        kept = [word for word in asked["overrides"] if not re.match(r"\+*method\b", word)]
+        return f"{short}, draw on until it is met: {again(asked | {'overrides': kept}, {'method': 'latent'})}"
     if "budget" in statuses:
         short = f"{statuses.count('budget')} of {len(statuses)} used up their steps"
         return f"{short}, allow more: {again(asked, {'budget.steps': 2 * asked['steps']})}"
