@@ -5,8 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from equidiff_cli.request.build import build
+from equidiff_cli.request.schema import composed
 from equidiff_cli.runs.reader import read
 from equidiff_cli.shipped import QUERIES
 
@@ -126,6 +129,19 @@ def test_only_the_evidence_of_a_region(ask):
     assert run.summary["objective"].endswith("by the region alone") and "Only the region counts" in page
     white = np.asarray(Image.open(run.path / "region.png"))[..., 0] > 127
     assert white.mean() == pytest.approx(0.25, abs=0.01)
+
+
+def test_terms_keep_their_questions_by_the_evidence_of_a_region():
+    terms = "[{objective: logit,question: reach,question.value: 4},{objective: logit,objective.label: dog,weight: 2}]"
+    words = (*QUICK[:3], "objective=all", f"objective.terms={terms}", "region=[0,0,16,16]", "region_role=evidence")
+    question = build(composed(*words)).question
+    assert question.weights == [1, 2] and question.target[0] == 4 and question.target[1] != 4
+    assert question.names[0]["objective"] == "logit of cat by the region alone"
+    x = torch.rand(2, 3, 32, 32)
+    other = x.clone()
+    other[..., 16:, :] = 0
+    for seen, changed in zip(question(x), question(other), strict=True):
+        torch.testing.assert_close(seen, changed)
 
 
 def test_samples_that_repel_each_other(ask, equidiff):

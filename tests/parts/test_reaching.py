@@ -11,7 +11,7 @@ from equidiff_cli.parts.questions import Invariance
 from equidiff_cli.parts.raising import Lower, Raise
 from equidiff_cli.parts.reaching import Decision, Reach
 from equidiff_cli.parts.together import Together
-from equidiff_cli.parts.wrapped import Apart, Evidence, Within
+from equidiff_cli.parts.wrapped import Apart, Evidence, OfEvidence, Within
 
 GENERATOR = torch.Generator().manual_seed(0)
 QUERY = torch.rand(1, 3, 4, 4, generator=GENERATOR)
@@ -160,6 +160,8 @@ def test_evidence_of_a_region_does_not_see_the_rest():
     seen, other = Evidence(colours, mask, QUERY), X.clone()
     other[..., 1:] = 0.3
     torch.testing.assert_close(seen(other), seen(X))
+    blurred = OfEvidence(lambda x: (x + x.roll(1, -1)) / 2, seen)  # each column with the one before
+    torch.testing.assert_close(seen(blurred(other)), seen(blurred(X)))
     other[..., 0] = 0.3
     assert not torch.allclose(seen(other), seen(X))
 
