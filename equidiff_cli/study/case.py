@@ -13,6 +13,9 @@ from equidiff_cli.metrics.error import furthest, spread
 from equidiff_cli.parts.filters import Gaussian
 from equidiff_cli.pictures import perturb
 from equidiff_cli.prior.prior import Prior
+from equidiff_cli.request.asking import composed_terms
+from equidiff_cli.request.build import plain
+from equidiff_cli.request.groups import kind
 from equidiff_cli.request.schema import EvaluateConfig
 from equidiff_cli.study.law import law_of
 from equidiff_cli.study.members import Members
@@ -69,7 +72,9 @@ class Case:
         self.real = None if real is None else Set(case, real)
         self.chains = None if run.kept is None else Set(case, run.kept.pictures.to(device))
         self.target_values, self.spread = self.wanted(), spread(self.unguided.values)
-        self.units = [(columns, spread(self.unguided.values[:, columns])) for columns in self.terms()]
+        owners = self.owners()
+        parts = [(owners == term).nonzero().flatten() for term in owners.unique()]
+        self.units = [(columns, spread(self.unguided.values[:, columns])) for columns in parts]
         for _, unit in self.units:
             if not 0 < unit < float("inf"):
                 raise ValueError(f"{run.path}: the objective's spread over unguided samples is {unit}: it has no unit")
@@ -115,7 +120,15 @@ class Case:
         if asked.isnan().all():
             return self.unguided.values.mean(0)
         near = RELATIVE * ours.norm() + ROUNDING * spread(self.unguided.values)
-        return ours if (ours - asked).norm() <= near else asked
+        held = ours if (ours - asked).norm() <= near else asked
+        return torch.where(self.reached(), asked, held)
+
+    def reached(self):
+        """Which of the values (K,) were to reach a number of their own, however near it is to the query's."""
+        config = self.run.config
+        several = kind(config.objective) == "All"
+        terms = composed_terms(plain(config.objective, "terms")) if several else [(None, None, config.question, 1.0)]
+        return torch.tensor([kind(question) == "Reach" for _, _, question, _ in terms])[self.owners()]
 
     @torch.no_grad()
     def measure(self, x):
@@ -125,14 +138,13 @@ class Case:
         return values if self.columns is None else values[:, self.columns]
 
     @torch.no_grad()
-    def terms(self):
-        """The columns of the values that belong to each term: all to one, unless the objective is of several."""
+    def owners(self):
+        """The number of the term (K,) that each value belongs to: 0, unless the objective is of several."""
         if not self.asked.get("terms"):
-            return [slice(None)]
+            return torch.zeros(self.query.values.shape[1], dtype=torch.long)
         sizes = torch.tensor([term.objective(self.query.pictures).shape[1] for term in self.objective.terms])
         owners = torch.arange(len(sizes)).repeat_interleave(sizes)
-        owners = owners if self.columns is None else owners[self.columns]
-        return [(owners == term).nonzero().flatten() for term in owners.unique()]
+        return owners if self.columns is None else owners[self.columns]
 
     def off(self, values):
         """How far values (N, K) are from what was asked for, (N,), in null spreads; of several terms the one that is
