@@ -145,9 +145,9 @@ def fragile(verdicts, _numbers, asked):
     return f"The agreement does not survive JPEG, ask for coarser evidence: {coarser(asked)}"
 
 
-def others(verdicts, _numbers, asked):
+def others(verdicts, numbers, asked):
     """No other network that says anything."""
-    if verdicts["agreement"] != "unknown":
+    if verdicts["agreement"] != "unknown" or numbers.reason("agreement.gap") == "there was no query":
         return ""
     return f"Ask other networks with the same classes: {command('evaluate', asked['path'], 'heldout=[NAME]')}"
 

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from equidiff_cli.checks import number, one_of
 from equidiff_cli.pictures.mask import region_of
 from equidiff_cli.pictures.read import NOTHING
-from equidiff_cli.prior.accepted import RANDOM
+from equidiff_cli.prior.accepted import QUERY, RANDOM
 from equidiff_cli.request.groups import PICTURES, check_group, kind
 from equidiff_cli.request.schema import composed
 
@@ -116,6 +116,8 @@ def check_nothing(config):
         raise ValueError(f"query={NOTHING}: this question is about a query; use question=reach, raise or lower")
     if kind(config.question) == "Reach" and config.question.change is not None:
         raise ValueError(f"question.change: is counted from the query's value, and query={NOTHING}; use question.value")
+    if config.prior.get("label") == QUERY:
+        raise ValueError(f"prior.label={QUERY}: is a class of the query, and query={NOTHING}; name the class")
     for key in ("near", "region"):
         if config[key] is not None:
             raise ValueError(f"{key}={config[key]}: needs a query, and query={NOTHING}")

@@ -12,6 +12,7 @@ from equidiff_cli.engine.device import exact
 from equidiff_cli.metrics.error import furthest, spread
 from equidiff_cli.parts.filters import Gaussian
 from equidiff_cli.pictures import perturb
+from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.prior.prior import Prior
 from equidiff_cli.request.asking import composed_terms
 from equidiff_cli.request.build import plain
@@ -94,6 +95,11 @@ class Case:
         order = self.errors(others).argsort(stable=True)[:count]
         augmented = perturb.augmented(query, count, self.options.seed)
         return {"real": Set(case, others[order.to(others.device)]), "augmented": Set(case, augmented)}
+
+    @property
+    def no_query(self):
+        """Why nothing is said of the query, or None: the picture that stands for none is plain grey."""
+        return "there was no query" if self.run.summary.get("query") == NOTHING else None
 
     def keep_what_was_asked_for(self):
         """Take the values that had a target for the objective, as the others were raised or lowered without end."""

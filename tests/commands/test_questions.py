@@ -59,7 +59,12 @@ def test_a_value_that_no_picture_has(equidiff, tmp_path):
 
 
 def test_a_percentile_without_a_query(ask, tmp_path):
-    run, page = ask("query=none", "objective.label=dog", "question=reach", "question.percentile=50", "budget.steps=10")
+    words = ("query=none", "objective.label=dog", "question=reach", "question.percentile=50", "budget.steps=10")
+    (tmp_path / "none").mkdir()  # a folder of that name is ./none
+    run, page = ask(*words, evaluated=True)
+    about = run.metrics
+    assert about["agreement.gap"]["reason"] == about["frequency.high_frequency_query"]["reason"] == "there was no query"
+    assert about["diversity.query_target"]["value"] is None and about["invariance.error_median"]["value"] is not None
     assert "There was no query." in page and "percentile 50 of unguided samples" in page
     assert "distance" not in run.records[0] and run.records[0]["target"] == pytest.approx(run.records[1]["target"])
 
