@@ -23,7 +23,7 @@ def frequency(case):
     lines = [deviation_line(name, shown[name]) for name in ("samples", "unguided", "query") if name in shown]
     section.curve("deviation", cutoffs(case), lines)
     for one in (evidence_cutoff, evidence_cutoff_query, deviation_mean):
-        section.add(one)
+        section.add(one, case.no_value)
     shown |= {"real": case.real} if case.real else {}
     frequencies, _ = spectrum.radial(case.query.pictures.cpu())
     section.curve("spectrum", frequencies.tolist(), [spectrum_line(name, set) for name, set in shown.items()])

@@ -19,7 +19,7 @@ def invariance(case):
     if case.samples.values.shape[1] > 1:
         section.add(squared_distance)
     for tolerance in case.options.tolerances:
-        section.add(success, tolerance=tolerance)
+        section.add(success, case.no_value, tolerance=tolerance)
     section.add(query_outlyingness)
     section.add(error_before)
     for quality in case.options.jpeg:

@@ -101,6 +101,12 @@ class Case:
         """Why nothing is said of the query, or None: the picture that stands for none is plain grey."""
         return "there was no query" if self.run.summary.get("query") == NOTHING else None
 
+    @property
+    def no_value(self):
+        """Why no sample can be right or wrong, or None: of nothing that was asked is there a value to reach."""
+        none = self.asked.get("endless") and self.columns is None
+        return "nothing was to be reached: the values were raised or lowered without end" if none else None
+
     def keep_what_was_asked_for(self):
         """Take the values that had a target for the objective, as the others were raised or lowered without end."""
         records, question = self.run.records, self.run.summary.get("question") or {}

@@ -73,6 +73,8 @@ def test_raising_and_lowering(ask, equidiff, tmp_path):
     run, page = ask("question=raise", "budget.steps=4", evaluated=True)
     assert run.counts["budget"] == 2 and run.records[0]["target"] is None and run.records[0]["on_file"] is None
     assert "Nothing of it is ever reached" in page and "Moved by +" in page
+    for name in ("invariance.success_0.05", "cost.nfe", "frequency.evidence_cutoff"):  # by what would it be right?
+        assert run.metrics[name]["value"] is None and "nothing was to be reached" in run.metrics[name]["reason"]
     firsts = {sample: columns["loss"][0] for sample, columns in run.losses.items()}
     assert all(record["loss"] < firsts[record["index"]] for record in run.records)
     done = equidiff("run", *QUICK, "question=lower", "budget.steps=4", "hydra.run.dir=lower")
