@@ -164,6 +164,16 @@ def test_the_forecast_says_the_cost_warns_and_refuses():
         Rejection(1e-6, 10).forecast(Plane(), question(0.4), 3, 64, memory(64))
 
 
+def test_several_values_that_vary_in_few_dimensions_are_foretold_by_those():
+    """Twenty values along a plane, the query 1 away from its middle: the share within 0.4 is known."""
+    generator = torch.Generator().manual_seed(0)
+    plane = torch.linalg.qr(torch.randn(20, 2, generator=generator))[0]
+    draws = torch.randn(64, 50, 2, generator=generator) @ plane.T - plane[:, 0]
+    share = (draws.norm(dim=2) <= 0.4).double().mean().item()
+    found = torch.tensor([expected_rate(draws[:, i].norm(dim=1), 0.4, 20) for i in range(50)])
+    assert found.log().mean().exp().item() == pytest.approx(share, rel=0.35) and found.min() > share / 10
+
+
 def test_the_account_has_the_exact_interval():
     records = [{"steps": 40, "status": "converged"}, {"steps": 60, "status": "budget"}]
     facts, said = Rejection(0.2, 60).account(records, clopper_pearson)
