@@ -87,12 +87,15 @@ def fair(found):
 
 def robust(rows):
     """What breaks the value."""
-    broken = [
-        f"{row['title']} ({row['error']:.2f}, the query {row['query']:.2f})" for row in rows if row["error"] > BROKEN
-    ]
+    broken = [f"{row['title']} ({row['error']:.2f}{beside(row)})" for row in rows if row["error"] > BROKEN]
     if not broken:
         return f"Yes: no handling moves it by more than {BROKEN:g} null spreads in the median."
     return "Not " + ", ".join(broken) + ": the median error in null spreads."
+
+
+def beside(row):
+    """The query's own error, where there is a query."""
+    return "" if row["query"] is None else f", the query {row['query']:.2f}"
 
 
 def real(found):

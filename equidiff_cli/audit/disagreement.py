@@ -19,6 +19,8 @@ def called(subject):
 def disagreement(subject):
     """Who disagrees, the most doubtful first, beside unguided samples; or why that cannot be told."""
     target = subject.case.networks[0]
+    if subject.case.no_query:
+        return {"reason": subject.case.no_query}
     if not target.classes:
         return {"reason": f"{target.name} gives features and has no classes"}
     index, name = called(subject)

@@ -19,6 +19,7 @@ def holding(subject):
     members, unguided = subject.table(subject.members), subject.table(subject.unguided)
     found = against(members, unguided, options.permutations, options.seed)
     query, law = subject.table(case.query)[0], law_of(subject, unguided)
+    query = torch.full_like(query, torch.nan) if case.no_query else query  # then nothing is held around its value
     rows = []
     for i, one in enumerate(subject.varied):
         row = {"name": one.name, "title": one.title, "low": one.low, "high": one.high, "source": one.source}

@@ -39,7 +39,7 @@ def cropped(x):
 
 def robustness(subject):
     """A row a handling: the median error of members after it in null spreads, the share that keeps the value, and the
-    query's own error."""
+    query's own error, None without a query."""
     case, seed = subject.case, subject.case.options.seed
     handlings = {
         "saved": ("as saved", lambda x: x),
@@ -52,7 +52,7 @@ def robustness(subject):
     rows = []
     for name, (title, handled) in handlings.items():
         errors = case.errors(handled(subject.members.pictures))
-        own = case.errors(handled(case.query.pictures)).item()
+        own = None if case.no_query else case.errors(handled(case.query.pictures)).item()
         low, high = bootstrap(errors, lambda found: found.double().quantile(0.5, dim=-1), seed)
         rows.append(
             {

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from equidiff_cli.audit.attributes.attribute import Attribute
+from equidiff_cli.runs.reader import noiseless
 from equidiff_cli.study.case import Case
+from equidiff_cli.study.law import like_the_query
 from equidiff_cli.study.sets import Set
 
 FEWEST = 8  # members
@@ -52,8 +54,14 @@ class Subject:
 
 
 def subject(case, attributes):
-    """The `Subject` of a case; `ValueError` for too few members."""
+    """The `Subject` of a case; `ValueError` for too few members, and for members whose like no unguided sample is."""
     records = case.run.records
+    reason = "its method draws from no prior" if noiseless(records) else like_the_query(case.run.config)
+    if reason:
+        raise ValueError(
+            f"{case.run.path}: {reason}: what sets them off from unguided samples is not what the network looks at;"
+            " audit a run without that"
+        )
     rows = [i for i, record in enumerate(records) if record["status"] == "converged"]
     if len(rows) < FEWEST:
         raise ValueError(

@@ -165,13 +165,13 @@ def there(task):
 
 def merged(directory):
     """Merge the shards of a run, for which torch is imported."""
-    from equidiff_cli.metrics.interval import wilson
+    from equidiff_cli.metrics.interval import clopper_pearson
     from equidiff_cli.request.build import method_of, recorded
     from equidiff_cli.runs.merge import merge
 
     def account(run, records):
         method = method_of(recorded(run))
-        return method.account(records, wilson)[0] if hasattr(method, "account") else {}
+        return method.account(records, clopper_pearson)[0] if hasattr(method, "account") else {}
 
     merge(directory, account)
 

@@ -7,7 +7,7 @@ from huggingface_hub.utils import disable_progress_bars
 from equidiff_cli.engine.interrupt import deferred
 from equidiff_cli.engine.progress import Progress
 from equidiff_cli.errors import Interrupted
-from equidiff_cli.metrics.interval import wilson
+from equidiff_cli.metrics.interval import clopper_pearson
 from equidiff_cli.request.build import build
 from equidiff_cli.runs.hindsight import advice
 from equidiff_cli.runs.recorder import Recorder
@@ -61,7 +61,7 @@ def work(parts, run):
                 if signals.stop:
                     raise Interrupted(signals.stop, run.path)
                 signals.clear()
-        facts, line = account(parts, run.records())
+        facts, outcome = account(parts, run.records())
         late = recorder.close(facts)
     if signals.stop:  # while the last files were written; in a sweep there may be more to do
         raise Interrupted(signals.stop, run.path)
@@ -73,13 +73,13 @@ def work(parts, run):
         progress.say(
             "nothing was to be reached: the budget was used up, the highest and lowest values stand in the records"
         )
-    elif line:
-        progress.say(line)
+    elif outcome:
+        progress.say(outcome)
     return [run.path]
 
 
 def account(parts, records):
     """What the method has to say of its finished samples: facts for the summary, and a line or None."""
     if hasattr(parts.method, "account"):
-        return parts.method.account(records, wilson)
+        return parts.method.account(records, clopper_pearson)
     return {}, advice(records, parts.steps, parts.threshold)

@@ -9,6 +9,7 @@ from equidiff_cli.request.part import parameters, part
 
 KEEPING = ("GaussNewton", "Polyak")  # optimisers that keep the norm of the noise by themselves
 ENOUGH = 64  # samples, from which on an interval of any share is narrow enough
+UNUSED = "method|optimizer|budget|gradient_steps|checkpoint|diverse"  # what rejection takes no part of
 POOL = 4096  # unguided samples, among which the law of a common value is found
 
 
@@ -20,7 +21,7 @@ def asked(run):
         "path": str(run.path),
         "overrides": list(run.overrides),
         "complete": run.complete,
-        "steps": config.budget.steps,
+        "steps": config.budget.steps if "steps" in (parameters(config, "method") or ("steps",)) else None,
         "threshold": in_units_of(part(config, "distance"), config)[1],
         "cutoff": lowest(config.filter.get("cutoff")),
         "robust": "robust" in config and config.robust._target_.endswith(".Views"),
@@ -82,6 +83,10 @@ def objective(verdicts, numbers, asked):
         return f"Most samples were not finite: {again(asked, {'precision': 'fp32'})}"
     if asked["rejection"]:
         return by_rejection(statuses, asked["rejection"], asked)
+    if "budget" in statuses and asked["steps"] is None:
+        short = f"{statuses.count('budget')} of {len(statuses)} ended above the threshold"
+        kept = [word for word in asked["overrides"] if not re.match(r"\+*method\b", word)]
+        return f"{short}, draw on until it is met: {again(asked | {'overrides': kept}, {'method': 'latent'})}"
     if "budget" in statuses:
         short = f"{statuses.count('budget')} of {len(statuses)} used up their steps"
         return f"{short}, allow more: {again(asked, {'budget.steps': 2 * asked['steps']})}"
@@ -125,7 +130,7 @@ def exceptions(verdicts, _numbers, asked):
     """Members that other networks would not find in the set."""
     if verdicts["typical"] != "exceptions":
         return ""
-    kept = [word for word in asked["overrides"] if not re.match(r"\+*(method|optimizer|budget|gradient_steps)\b", word)]
+    kept = [word for word in asked["overrides"] if not re.match(rf"\+*({UNUSED})\b", word)]
     drawn = again(asked | {"overrides": kept}, {"method": "rejection"})
     return f"They are members, but exceptions among those that the prior makes: draw typical ones, {drawn}"
 
@@ -140,9 +145,9 @@ def fragile(verdicts, _numbers, asked):
     return f"The agreement does not survive JPEG, ask for coarser evidence: {coarser(asked)}"
 
 
-def others(verdicts, _numbers, asked):
+def others(verdicts, numbers, asked):
     """No other network that says anything."""
-    if verdicts["agreement"] != "unknown":
+    if verdicts["agreement"] != "unknown" or numbers.reason("agreement.gap") == "there was no query":
         return ""
     return f"Ask other networks with the same classes: {command('evaluate', asked['path'], 'heldout=[NAME]')}"
 

@@ -19,18 +19,18 @@ def agreement(case):
     """The section `agreement` of a case."""
     section = Section("agreement", case, WORDS)
     target, *others = case.networks
-    for network in case.networks:
+    for network in case.networks if not case.no_query else ():
         asked(section, case, network)
-    for network in others:
+    for network in others if not case.no_query else ():
         called = name_of(target, of_query(case, target).argmax()) if target.classes else ""
         facts = {"called": called, "both": len(shared_classes(target, network))}
         section.add(gap, no_gap(case, network), say=facts, network=network)
     if comparable := [network for network in others if len(shared_classes(target, network)) >= 2]:
         apart = [jensen_shannon(*shared(case.samples, network)) for network in comparable]
         section.column("disagreement", torch.stack(apart).mean(0).tolist())
-    if not others:
-        section.absent("class_heldout", case.heldout_reason)
-        section.absent("gap", case.heldout_reason)
+    if case.no_query or not others:
+        section.absent("class_heldout", case.no_query or case.heldout_reason)
+        section.absent("gap", case.no_query or case.heldout_reason)
     return section
 
 

@@ -18,6 +18,7 @@ def cost(case):
     unfinished = None if summary else "the run is not finished"
     gone = ", ".join(gap["file"] for gap in case.run.missing)
     gone = f"deleted or replaced, so that successful samples cannot be counted: {gone}" if gone else None
+    gone = case.no_value or gone
     none = f"none of {facts['unguided']} unguided samples is within {facts['tolerance']:g} null spreads"
     section = Section("cost", case, WORDS, facts | {"never": "was not counted" if gone else none})
     section.add(nfe, gone)

@@ -25,7 +25,8 @@ def diversity(case):
     if case.heldout_reason:
         section.absent("distance_heldout", case.heldout_reason)
     section.add(distance_lpips, lpips_missing())
-    section.column("query_distance", between(case.samples, case.query, space)[:, 0].tolist())
+    if not case.no_query:
+        section.column("query_distance", between(case.samples, case.query, space)[:, 0].tolist())
     return section
 
 

@@ -18,11 +18,12 @@ def frequency(case):
     """The section `frequency` of a case."""
     kind = type(case.filter_at(1)).__name__.lower()
     section = Section("frequency", case, WORDS, {"kind": kind, "high": HIGH, "held": HELD})
-    shown = {"query": case.query, "samples": case.samples, "unguided": case.unguided}
-    lines = [deviation_line(name, shown[name]) for name in ("samples", "unguided", "query")]
+    shown = {} if case.no_query else {"query": case.query}
+    shown |= {"samples": case.samples, "unguided": case.unguided}
+    lines = [deviation_line(name, shown[name]) for name in ("samples", "unguided", "query") if name in shown]
     section.curve("deviation", cutoffs(case), lines)
     for one in (evidence_cutoff, evidence_cutoff_query, deviation_mean):
-        section.add(one)
+        section.add(one, case.no_value)
     shown |= {"real": case.real} if case.real else {}
     frequencies, _ = spectrum.radial(case.query.pictures.cpu())
     section.curve("spectrum", frequencies.tolist(), [spectrum_line(name, set) for name, set in shown.items()])

@@ -19,7 +19,7 @@ def invariance(case):
     if case.samples.values.shape[1] > 1:
         section.add(squared_distance)
     for tolerance in case.options.tolerances:
-        section.add(success, tolerance=tolerance)
+        section.add(success, case.no_value, tolerance=tolerance)
     section.add(query_outlyingness)
     section.add(error_before)
     for quality in case.options.jpeg:
@@ -29,7 +29,7 @@ def invariance(case):
     section.add(half_pixel)
     section.add(half_pixel_query)
     section.column("half_pixel", errors_after(case.samples, perturb.half_pixel_shift).tolist())
-    section.column("error", (case.samples.errors * case.spread).tolist())
+    section.column("error", absolute(case.samples).tolist())
     section.column("error_spreads", case.samples.errors.tolist())
     section.column("error_before", errors_before(case.samples).tolist())
     section.column("objective", sizes(case.samples.values).tolist())
@@ -44,7 +44,12 @@ def errors_after(set, change, *options):
 
 def errors_before(set):
     """|L(x) - L*| (N,) in null spreads, before pictures were rounded to 8 bits."""
-    return error.errors(set.recorded, set.case.target_values) / set.case.spread
+    return set.case.off(set.recorded)
+
+
+def absolute(set):
+    """|L(x) - L*| (N,), at least 0, in units of the objective."""
+    return error.errors(set.values, set.case.target_values)
 
 
 def sizes(values):
@@ -59,7 +64,7 @@ def error_median(set):
 
 @metric(over=MEDIAN)
 def error_median_absolute(set):
-    return set.errors * set.case.spread
+    return absolute(set)
 
 
 @metric

@@ -72,7 +72,7 @@ def leading(case, network):
 def shares(section, case, mixed):
     """The share of states that each network calls what it calls the query, with its interval."""
     may = "The chains have mixed." if mixed else "The chains have not mixed: it is not to be quoted."
-    for network in case.networks:
+    for network in case.networks if not case.no_query else ():
         if not network.classes:
             continue
         called = of_query(case, network).argmax()

@@ -2,10 +2,12 @@
 
 import torch
 
+from equidiff_cli.methods.onepass import OnePass
 from equidiff_cli.metrics import frechet as distances
 from equidiff_cli.metrics import typicality as white
 from equidiff_cli.metrics.likelihood import bits_per_dimension, standard_error
 from equidiff_cli.metrics.saturation import BRIGHT, DARK, saturation
+from equidiff_cli.request.question import resolved
 from equidiff_cli.runs.reader import noiseless
 from equidiff_cli.study.findings import Section, words_beside
 from equidiff_cli.study.metric import MEAN, SHARE, Statistic, apart, as_many, metric
@@ -26,9 +28,10 @@ def realism(case):
         else "latents.safetensors is missing or damaged"
     )
     gone = None if case.samples.latents else gone
+    untouched = gone or left_alone(case.run.config)
     for one in (typicality, atypical, noise_mean, noise_covariance, noise_bound):
-        section.add(one, gone)
-    if not gone:
+        section.add(one, untouched)
+    if not untouched:
         section.column("typicality", white.typicality(case.samples.latents["z_start"]).tolist())
         section.column("tail", white.chi_square_tail(case.samples.latents["z_start"]).tolist())
     skipped = gone or (None if case.options.likelihood else "likelihood=0 switches it off")
@@ -44,6 +47,13 @@ def realism(case):
     for one in (frechet, kernel, precision, recall):
         section.add(one)
     return section
+
+
+def left_alone(config):
+    """Why the noise that samples start from says nothing of them, or None."""
+    method = resolved(config, "method")
+    one_pass = isinstance(method, type) and issubclass(method, OnePass)
+    return "the method steers on the way and leaves the noise as it was drawn" if one_pass else None
 
 
 def facts(case):

@@ -32,7 +32,7 @@ def typical(case):
     for network in others:
         say = {"called": name_of(network, held_class(case, network)) if network.classes else ""}
         for one in (probability, probability_set):
-            section.add(one, law.reason or classless(network), say=say, network=network)
+            section.add(one, law.reason or classless(network) or unnamed(case), say=say, network=network)
     if not others:
         section.absent("probability", case.heldout_reason)
     for one in (variation, variation_chance):
@@ -45,6 +45,12 @@ def typical(case):
 def classless(network):
     """Why nothing is said of the classes of a network, or None."""
     return None if network.classes else f"{network.name} gives features and has no classes"
+
+
+def unnamed(case):
+    """Why there is no class that the objective holds, or None."""
+    named = isinstance(getattr(case.objective, "index", None), int)
+    return None if named or not case.no_query else f"{case.no_query}, and the objective names no class"
 
 
 def of_law(case):

@@ -21,7 +21,7 @@ def agreement(case):
         return section
     by_method(section, (agree_rank, agree_rank_query, agree_top), case.every)
     by_method(section, (agree_sign,), signed(case))
-    section.add(carry_over, None if len(pairs(case)) >= 3 else "needs three methods")
+    section.add(carry_over, case.no_query or (None if len(pairs(case)) >= 3 else "needs three methods"))
     return section
 
 

@@ -76,6 +76,11 @@ class Explained:
         asked = {key: self.options[key] for key in ("steps", "draws", "cells", "batch", "seed")}
         return Settings(layer=layer, **asked)
 
+    @property
+    def no_query(self):
+        """As of `Case`."""
+        return self.case.no_query
+
     def measure(self, pictures):
         """The explained number (N, 1), for `Set.values`."""
         return self.forward.measure(self.forward.enter(pictures), self.options.batch)[:, None]
@@ -128,9 +133,9 @@ def baseline(forward, case, kind):
 
 def same_class(case):
     """The indices of the unguided samples that the target calls what it calls the query; all where it has no
-    classes."""
+    classes, or there is no query."""
     target = case.networks[0]
-    if not target.classes:
+    if not target.classes or case.no_query:
         return list(range(len(case.unguided)))
     called = case.query.logits(target)[0].argmax()
     return (case.unguided.logits(target).argmax(1) == called).nonzero().flatten().tolist()

@@ -6,6 +6,9 @@ import torch
 from torch import nn
 
 from equidiff_cli.engine.device import exact
+from equidiff_cli.parts.wrapped import Evidence
+from equidiff_cli.request.terms import All
+from equidiff_cli.target.copies import Copied
 from equidiff_cli.target.layers import scripted
 from equidiff_cli.target.target import Target
 
@@ -14,8 +17,8 @@ class Forward(nn.Module):
     """Inputs of the target's network (N, C, h, w) -> the explained number (N,), in null spreads.
 
     Of an objective of several values it is their component along `direction`: still the same number on all members. The
-    target's preprocessing is left out, so that attributions lie on what the network sees, but for objectives of a
-    user's own, which may do anything with a picture: those are functions of the picture.
+    target's preprocessing is left out, so that attributions lie on what the network sees, but for objectives that do
+    more with a picture than to show it to this target, see `of_input`: those are functions of the picture.
 
     Args:
         objective: pictures (N, 3, H, W) -> values (N, K).
@@ -29,8 +32,7 @@ class Forward(nn.Module):
         self.parts, self.direction, self.columns = (objective, target), direction, columns
         model = getattr(target, "model", None)
         self.model = model if isinstance(model, nn.Module) and not scripted(model) else None
-        ours = type(objective).__module__.startswith("equidiff_cli.")
-        self.bare = ours and isinstance(target, Target)  # whether the preprocessing is left out
+        self.bare = isinstance(target, Target) and of_input(objective, target)  # is the preprocessing left out?
 
     def forward(self, inputs):
         objective, _ = self.parts
@@ -100,3 +102,13 @@ def direction_of(values, query):
     if not spread > 0:
         raise ValueError("the explained value is the same for all unguided samples: it has no unit")
     return direction / spread
+
+
+def of_input(objective, target):
+    """Whether an objective is a function of the target's own input: not a user's, which may do anything with a picture,
+    nor the evidence of a region, whose mask lies on the picture, nor several with a target of their own.
+    """
+    if isinstance(objective, All):
+        return all(term.target is target and of_input(term.objective, target) for term in objective.terms)
+    ours = type(objective).__module__.startswith("equidiff_cli.")
+    return ours and not isinstance(objective, (Copied, Evidence))

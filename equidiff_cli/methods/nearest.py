@@ -62,14 +62,19 @@ class Nearest:
 
     def forecast(self, prior, question, samples, draws, memory):
         """What is looked at, in a line; `WrongRequest` where there are fewer pictures than samples."""
+        self.enough(samples)
+        return f"the nearest {samples} of {len(self.pictures)} pictures of {self.real}"
+
+    def enough(self, samples):
+        """`WrongRequest` where there are fewer pictures than samples."""
         if samples > len(self.pictures):
             raise WrongRequest(
                 f"samples={samples}: method.real={self.real} holds {len(self.pictures)} pictures besides the query"
             )
-        return f"the nearest {samples} of {len(self.pictures)} pictures of {self.real}"
 
     def __call__(self, prior, question, slots, memory):
         """Draw the samples in `slots`; a `Finished` and a row of a `Step` for each."""
+        self.enough(1 + max([*slots.index.tolist(), *(index for index, _ in slots.waiting)], default=-1))  # of a shard
         measured = memory.attempt(lambda: self.measure(prior, question, memory.plan.batch))
         order = measured["loss"].nan_to_num(torch.inf, torch.inf).argsort(stable=True)
         while slots.unfinished:
@@ -99,3 +104,13 @@ class Nearest:
         losses = [measured[name][rows].tolist() for name in ("loss", "loss_unfiltered", "loss_filtered")]
         none = [None] * len(index)
         return [*finished, Step(index, [1] * len(index), *losses, none, none)]
+
+    def account(self, records, interval):
+        """What to say of the samples at the end: no facts, and a line where fewer than half are members."""
+        hits = sum(record["status"] == "converged" for record in records)
+        if 2 * hits >= len(records):
+            return {}, None
+        return {}, (
+            f"{hits} of the {len(records)} nearest pictures of {self.real} are members; nothing was searched for: a"
+            " larger folder has nearer ones"
+        )

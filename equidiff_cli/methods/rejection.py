@@ -16,6 +16,7 @@ from equidiff_cli.parts.accepted import accepted
 from equidiff_cli.prior.prior import NULL_STREAM, sample_seed
 
 NEIGHBOURS = 8  # unguided samples nearest to the set from which the rate is foretold where fewer fit
+PLAIN = 2  # values, that of the picture and that of the filtered one, that are as many dimensions
 HOPELESS = 0.1  # members expected of the whole pool, below which a run is refused: the forecast is rarely so far off
 MOST_LEFT = 0.1  # share of samples that may stay without a member before a warning says so
 
@@ -138,7 +139,7 @@ class Rejection:
         if hits < len(records):
             left = f"{len(records) - hits} of {len(records)} samples found none in method.pool={self.pool} draws"
             said += f"; {left}: try a larger pool, or a larger method.tolerance than {self.tolerance:g}"
-        return {"rejection": facts | {"tolerance": self.tolerance, "interval": "95 % Wilson"}}, said
+        return {"rejection": facts | {"tolerance": self.tolerance, "interval": "95 % Clopper-Pearson"}}, said
 
 
 def pick(losses, fit):
@@ -185,12 +186,16 @@ def expected_rate(distances, tolerance, dimensions):
     """The share of draws within a tolerance, in [0, 1], by the `distances` (M,) of M draws to the set.
 
     Their own share where at least `NEIGHBOURS` are within, else a density from the nearest ones (Loftsgaarden &
-    Quesenberry 1965): the share within their distance, times the ratio of the volumes.
+    Quesenberry 1965): the share within their distance, times the ratio of the volumes. Several values lie in fewer
+    dimensions than they are, so those are estimated from the same distances (Hill 1975; Levina & Bickel 2004).
     """
     count = max(min(NEIGHBOURS, len(distances) // 4), 1)
-    radius = distances.nan_to_num(math.inf).sort().values[count - 1].item()
+    nearest = distances.nan_to_num(math.inf).sort().values[:count].double()
+    radius = nearest[-1].item()
     if radius <= tolerance:
         return (distances <= tolerance).double().mean().item()
+    if dimensions > PLAIN and count > 1 and radius < math.inf:
+        dimensions = min(dimensions, (count - 1) / (radius / nearest[:-1]).log().sum().clamp_min(1e-12).item())
     return count / len(distances) * (tolerance / radius) ** dimensions
 
 

@@ -4,10 +4,22 @@ Values have shape (N, K): one row a picture, K numbers of the objective. Differe
 distance a run optimised, so that errors have the unit of the objective.
 """
 
+import torch
+
 
 def errors(values, target):
     """|L(x) - L*| (N,), at least 0, in units of the objective; for values (N, K) and the query's values (K,)."""
     return (values - target).norm(dim=1)
+
+
+def furthest(values, target, units):
+    """The errors (N,) of values (N, K) in the term that is furthest off, each term in a unit of its own: what is not
+    held in small numbers does not hide behind what is held in large ones.
+
+    Args:
+        units: (columns, unit) of each term.
+    """
+    return torch.stack([errors(values[:, columns], target[columns]) / unit for columns, unit in units]).amax(0)
 
 
 def spread(values):

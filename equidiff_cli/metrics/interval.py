@@ -37,6 +37,29 @@ def wilson(successes, count):
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def clopper_pearson(successes, count):
+    """The exact interval (low, high) at 95 % of a share `successes / count`, in [0, 1] (Clopper & Pearson 1934).
+
+    It holds the true share at least that often, also where `count` is as many as it took until so many succeeded: the
+    lower bound is then the exact one, the upper one above it. Wilson's does not, for few successes: 85 % for one.
+    """
+
+    def solved(hits, tail):
+        """The share at which `hits` or fewer of `count` have the probability `tail`, by bisection."""
+        k = torch.arange(hits + 1, dtype=torch.float64)
+        ways = math.lgamma(count + 1) - (k + 1).lgamma() - (count - k + 1).lgamma()
+        low, high = 0.0, 1.0
+        while high - low > 1e-9 * high and high > 1e-300:
+            share = (low + high) / 2
+            below = (ways + k * math.log(share) + (count - k) * math.log1p(-share)).logsumexp(0).exp().item()
+            low, high = (share, high) if below > tail else (low, share)
+        return (low + high) / 2
+
+    tail = (1 - LEVEL) / 2
+    low = solved(successes - 1, 1 - tail) if successes else 0.0
+    return low, solved(successes, tail) if successes < count else 1.0
+
+
 def newcombe(first, second):
     """Interval (low, high) at 95 %, in [-1, 1], of the difference of two shares of the same samples: Newcombe (1998,
     "Improved confidence intervals for the difference between binomial proportions based on paired data"), method 10.

@@ -6,7 +6,8 @@ import torch
 class Together:
     """The questions of all terms as one; its values are theirs side by side, its losses the weighted sums of theirs.
 
-    Each term's losses are in units of its own null distance, so that none drowns the others.
+    Each term's losses are in units of its own null distance, so that none drowns the others; those of a distance that
+    has a unit by itself stay in that, in which the threshold is.
 
     Args:
         questions: of `questions.py`, `reaching.py` or `raising.py`, each of an objective of its own.
@@ -47,12 +48,13 @@ class Together:
         return torch.cat([(self.scale * weight) ** 0.5 * one.residuals(v, f) for one, weight, v, f in parts], dim=1)
 
     def spread(self, pictures, batch):
-        """1, once every term's loss is in units of its own null distance; 0 where one has none."""
+        """1, once every term's loss is in its own unit; 0 where one has none."""
         distances = [one.spread(pictures, batch) for one in self.questions]
         if not all(0 < distance < float("inf") for distance in distances):
             return 0.0
         for one, distance in zip(self.questions, distances, strict=True):
-            one.scale = 1 / distance
+            own_unit = getattr(one.distance, "same", None) and not one.endless
+            one.scale = 1.0 if own_unit else 1 / distance
         return 1.0
 
     def known(self):

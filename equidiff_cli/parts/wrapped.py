@@ -75,7 +75,31 @@ class Evidence:
         return getattr(self.objective, name)
 
     def __call__(self, x):
-        return self.objective(self.mask * x + (1 - self.mask) * self.colour)
+        return self.objective(self.seen(x))
+
+    def seen(self, x):
+        """Pictures (N, 3, H, W) without what lies outside of the region."""
+        return self.mask * x + (1 - self.mask) * self.colour
+
+
+class OfEvidence:
+    """A filter, or other views, of what `Evidence` sees: nothing from outside of the region is blurred into it.
+
+    Args:
+        lowpass: pictures (N, 3, H, W) -> pictures (V N, 3, H, W).
+        evidence: `Evidence`.
+    """
+
+    def __init__(self, lowpass, evidence):
+        self.lowpass, self.evidence = lowpass, evidence
+
+    def __getattr__(self, name):
+        if name == "lowpass":
+            raise AttributeError(name)
+        return getattr(self.lowpass, name)
+
+    def __call__(self, x):
+        return self.lowpass(self.evidence.seen(x))
 
 
 class Apart(Wrapped):

@@ -6,6 +6,7 @@ import torch
 
 from equidiff_cli.errors import WrongRequest
 from equidiff_cli.prior.inverse import invert
+from equidiff_cli.prior.prior import Prior
 
 
 class Starts:
@@ -52,6 +53,10 @@ class Starts:
         size = fresh.shape[-2:]
         free = torch.nn.functional.adaptive_max_pool2d(self.where.cpu(), size)[0] > 0
         return torch.where(free, mixed, own)
+
+    def drawn(self, seeds, batch):
+        """As of `Prior`: what samples show where they begin. `unguided` stays that of fresh noise."""
+        return Prior.drawn(self, seeds, batch)
 
     def share(self, seed):
         """How far from the picture's noise a sample begins, of `near`."""

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from equidiff_cli.checks import number, one_of
 from equidiff_cli.pictures.mask import region_of
 from equidiff_cli.pictures.read import NOTHING
+from equidiff_cli.prior.accepted import QUERY, RANDOM
 from equidiff_cli.request.groups import PICTURES, check_group, kind
 from equidiff_cli.request.schema import composed
 
@@ -14,6 +15,7 @@ WAYS = ("value", "change", "percentile")
 NEEDS_QUERY = ("Invariance", "Counterfactual")
 LABELLED = {"Logit": ("label",), "Probability": ("label",), "Margin": ("label", "against")}
 TERM_GROUPS = ("target", "objective", "question")
+LAWFUL = ("Rejection", "Walk")  # methods whose members have the law of the prior on the set
 
 
 def check_asking(config: DictConfig):
@@ -21,6 +23,7 @@ def check_asking(config: DictConfig):
     check_start(config)
     check_question(config, config.objective, config.question)
     check_diverse(config)
+    check_law(config)
     if config.query == NOTHING:
         check_nothing(config)
     if kind(config.objective) == "All":
@@ -81,12 +84,45 @@ def check_diverse(config):
         )
 
 
+def check_law(config):
+    """What would give members another law than their method has, and the query's noise where it is none."""
+    method, free = kind(config.method), config.region is not None and config.region_role == "free"
+    near = "near" if config.near is not None else "region" if free else None
+    if kind(config.question) == "Counterfactual":
+        near = near or "question"
+    besides = near or ("diverse" if config.diverse else None)
+    if method == "Rejection" and besides:
+        raise ValueError(
+            f"{besides}={said(config, besides)}: method=rejection accepts pictures as the prior draws them, by the"
+            " value alone; leave it out, or use method=latent"
+        )
+    if config.prior.get("label") != RANDOM:
+        return
+    if method in LAWFUL:
+        raise ValueError(
+            f"prior.label={RANDOM}: each sample would keep the class of its seed, however rare the value is there, and"
+            f" method={method.lower()} would not have the law of the prior; give one class, or null"
+        )
+    if near:
+        raise ValueError(
+            f"prior.label={RANDOM}: with {near}={said(config, near)} samples begin at the query's own noise, which"
+            " depends on the class; give one class, or null"
+        )
+
+
+def said(config, key):
+    """How a key was given, as far as one line takes it."""
+    return kind(config[key]).lower() if OmegaConf.is_dict(config[key]) else plain(config[key])
+
+
 def check_nothing(config):
     """What cannot be asked without a query."""
     if kind(config.question) in NEEDS_QUERY and kind(config.objective) != "All":
         raise ValueError(f"query={NOTHING}: this question is about a query; use question=reach, raise or lower")
     if kind(config.question) == "Reach" and config.question.change is not None:
         raise ValueError(f"question.change: is counted from the query's value, and query={NOTHING}; use question.value")
+    if config.prior.get("label") == QUERY:
+        raise ValueError(f"prior.label={QUERY}: is a class of the query, and query={NOTHING}; name the class")
     for key in ("near", "region"):
         if config[key] is not None:
             raise ValueError(f"{key}={config[key]}: needs a query, and query={NOTHING}")

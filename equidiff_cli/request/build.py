@@ -146,7 +146,9 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     label = settled(label, target, query)
     described_by = [plain(config, "prior"), str(device), precision, config.compile]
     prior = kept("prior", described_by, lambda: made(prior_source, device, autocast, config.compile))
-    prior = begun(config, prior.draws_as(label.rule), question, query, mask)
+    prior = prior.draws_as(label.rule)
+    if "near" not in getattr(method, "ignores", ()):  # else no sample begins at any noise
+        prior = begun(config, prior, question, query, mask)
     weights = prior_weights(prior) | target_weights(target) | own
     scale, threshold = in_units_of(loss[0], config)
     settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}

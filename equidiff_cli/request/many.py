@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from equidiff_cli.errors import WrongRequest
+from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.request.asking import word
 from equidiff_cli.shipped import QUERIES
 
@@ -75,6 +76,8 @@ def pictures_of(given):
             raise WrongRequest(f"{given}: must be a list of pictures, such as query=[a.png,b.png]")
         return [str(one) for one in value]
     path = os.path.expanduser(str(value))
+    if path == NOTHING:  # a folder of that name is ./none, as a file is
+        return None
     if os.path.isfile(path) or (QUERIES / f"{value}.png").is_file():
         return None
     if os.path.isdir(path):

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from equidiff_cli.engine.device import exact
 from equidiff_cli.parts.attribution import attributed
-from equidiff_cli.parts.wrapped import Apart, Evidence, Within
+from equidiff_cli.parts.wrapped import Apart, Evidence, OfEvidence, Within
 from equidiff_cli.pictures.mask import region_of
 from equidiff_cli.prior.starts import Starts
 from equidiff_cli.request.asking import composed_terms, plain, shares
@@ -22,9 +22,11 @@ from equidiff_cli.target.features import Features
 def question_of(config: DictConfig, target, query, distance, lowpass, objective=None, mask=None):
     """The question, asked of the query once: a distance that does not fit the objective says so now."""
     objective = objective_of(config, target, query) if objective is None else objective
+    distance, lowpass = map(copied, (distance, lowpass))
     if mask is not None and config.region_role == "evidence":
-        objective = Evidence(copied(objective), mask, query)
-    parts = [*map(copied, (distance, lowpass)), query.clone()]
+        objective = evidence(objective, mask, query)
+        lowpass = OfEvidence(lowpass, Evidence(objective, mask, query))
+    parts = [distance, lowpass, query.clone()]
     with exact():
         if isinstance(objective, All):
             question = objective.question(*parts)
@@ -32,6 +34,13 @@ def question_of(config: DictConfig, target, query, distance, lowpass, objective=
             question = part(config, "question", copied(objective), *parts)
     question(query.clone())
     return question
+
+
+def evidence(objective, mask, query):
+    """The objective by the evidence of a region alone; of several terms, each of them."""
+    if isinstance(objective, All):
+        return objective.through(lambda one: Evidence(one, mask, query))
+    return Evidence(copied(objective), mask, query)
 
 
 def objective_of(config: DictConfig, target, query, given=(), other=None):

@@ -1,7 +1,8 @@
 """`objective=all`: the terms of a request, each with its own objective, question and, where it names one, target."""
 
+import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,7 +57,17 @@ class All:
                         " they would contradict"
                     )
         self.networks = list({id(term.target): term.target for term in self.terms}.values())
-        self.description = " and ".join(f"{term.held} of {term.target.name}" for term in self.terms)
+
+    @property
+    def description(self):
+        return " and ".join(f"{term.held} of {term.target.name}" for term in self.terms)
+
+    def through(self, wrap):
+        """The same terms with objectives that `wrap` makes of theirs, each with a `description`."""
+        other, wrapped = copy.copy(self), [wrap(term.objective) for term in self.terms]
+        pairs = zip(self.terms, wrapped, strict=True)
+        other.terms = [replace(term, objective=one, held=one.description) for term, one in pairs]
+        return other
 
     def __call__(self, x):
         return torch.cat([term.objective(x).float() for term in self.terms], dim=1)

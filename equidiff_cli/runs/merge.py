@@ -17,7 +17,7 @@ from equidiff_cli.files import finite, whole
 from equidiff_cli.pictures.medium import Pictures
 from equidiff_cli.runs import names
 from equidiff_cli.runs.hindsight import off_the_shell
-from equidiff_cli.runs.reader import read, records_of
+from equidiff_cli.runs.reader import noiseless, read, records_of
 from equidiff_cli.runs.recorder import caption, walked
 
 OF_ONE = "shard"  # of a configuration: what a shard has and the whole has not
@@ -79,9 +79,9 @@ def gather(path, parts):
             for file in sorted((part / folder).rglob("*.*")):
                 put(file, path / file.relative_to(part))
     put(next(parts[0].glob(f"{names.QUERY}.*")), path / f"{names.QUERY}.png")
-    latents = [load_file(part / names.LATENTS) for part in parts]
-    with whole(path / names.LATENTS) as beside:
-        beside.write_bytes(save({name: np.concatenate([one[name] for one in latents]) for name in latents[0]}))
+    if latents := [load_file(part / names.LATENTS) for part in parts if (part / names.LATENTS).exists()]:
+        with whole(path / names.LATENTS) as beside:
+            beside.write_bytes(save({name: np.concatenate([one[name] for one in latents]) for name in latents[0]}))
     for log in LOGS:
         texts = [(part / log).read_text() for part in parts if (part / log).exists()]
         if log == names.LOSSES:  # its first line names the columns
@@ -119,9 +119,9 @@ def summed(runs, records, path):
     """The summary of the whole: what shards share, their counts and times together."""
     each, first = [run.summary for run in runs], runs[0].summary
     seconds = sum(one["wall_seconds"] for one in each)
-    shape = load_file(path / names.LATENTS)["z_start"].shape[1:]
     shared = [line for line in first["warnings"] if all(line in one["warnings"] for one in each)]
-    late = off_the_shell([record["latent_norm"] for record in records], int(np.prod(shape)))
+    norms = [record["latent_norm"] for record in records]
+    late = None if noiseless(records) else off_the_shell(norms, load_file(path / names.LATENTS)["z_start"][0].size)
     return (
         first
         | {

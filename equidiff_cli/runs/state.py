@@ -44,28 +44,33 @@ class State:
         """
         began, saved, asked = time.monotonic(), run.load_state(), [parts.batch, parts.checkpoint]
         tensors, facts = saved or (None, None)
+        settled_by = None if facts else shards.settled(run.path)  # another shard of the run
         if facts and facts["asked"] == asked:
             begin(parts)
             plan, size = Plan(**facts["plan"]), facts["size"]
+        elif settled_by:
+            begin(parts)
+            plan = Plan(**settled_by["plan"])
+            size = plan.batch
         else:
-            known = shards.settled(run.path)  # by another shard of the run
-            plan = Plan(**known["plan"]) if known else settled(parts)
+            plan = settled(parts)
             size = plan.batch
         slots, memory = slots_for(parts, size), Memory(plan)
         if facts:
             slots.restore(tensors, facts)
             say("going on", plan)
-            if hasattr(parts.question, "recall"):
-                parts.question.recall(facts["known"])
+            recall(parts.question, facts["known"])
             spread, began = facts["spread"], began - facts["elapsed"]
         else:
             say(f"first its spread over {parts.null_samples} unguided samples", plan)
-            if not known:
+            if not settled_by:
                 spread = null_distance(parts.prior, parts.question, parts.null_samples, memory)
-                known = shards.settle(run.path, {"plan": asdict(memory.plan), "spread": spread})
-            spread = known["spread"]
+                learnt = {"plan": asdict(memory.plan), "spread": spread, "known": known_of(parts.question)}
+                settled_by = shards.settle(run.path, learnt)
+            recall(parts.question, settled_by.get("known", {}))  # what is asked must be the same in every shard
+            spread = settled_by["spread"]
         parts.question.scale = loss_scale(parts.loss_scale, spread)
-        known = parts.question.known() if hasattr(parts.question, "known") else {}
+        known = known_of(parts.question)
         return cls(run, slots, memory, asked, of_query(parts.question).tolist(), spread, began, known)
 
     @property
@@ -91,6 +96,17 @@ class State:
         pause = max(self.cost / SHARE, 0.0 if self.waiting else SECONDS)
         if self.settled and time.monotonic() - self.saved_at > pause:
             self.save()
+
+
+def known_of(question):
+    """What a question learnt of unguided samples, as JSON takes it."""
+    return question.known() if hasattr(question, "known") else {}
+
+
+def recall(question, known):
+    """Let a question take up what `known_of` gave."""
+    if hasattr(question, "recall"):
+        question.recall(known)
 
 
 def of_query(question):

@@ -9,10 +9,14 @@ from pathlib import Path
 import torch
 
 from equidiff_cli.engine.device import exact
-from equidiff_cli.metrics.error import errors, spread
+from equidiff_cli.metrics.error import furthest, spread
 from equidiff_cli.parts.filters import Gaussian
 from equidiff_cli.pictures import perturb
+from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.prior.prior import Prior
+from equidiff_cli.request.asking import composed_terms
+from equidiff_cli.request.build import plain
+from equidiff_cli.request.groups import kind
 from equidiff_cli.request.schema import EvaluateConfig
 from equidiff_cli.study.law import law_of
 from equidiff_cli.study.members import Members
@@ -69,10 +73,12 @@ class Case:
         self.real = None if real is None else Set(case, real)
         self.chains = None if run.kept is None else Set(case, run.kept.pictures.to(device))
         self.target_values, self.spread = self.wanted(), spread(self.unguided.values)
-        if not 0 < self.spread < float("inf"):
-            raise ValueError(
-                f"{run.path}: the objective's spread over unguided samples is {self.spread}: it has no unit"
-            )
+        owners = self.owners()
+        parts = [(owners == term).nonzero().flatten() for term in owners.unique()]
+        self.units = [(columns, spread(self.unguided.values[:, columns])) for columns in parts]
+        for _, unit in self.units:
+            if not 0 < unit < float("inf"):
+                raise ValueError(f"{run.path}: the objective's spread over unguided samples is {unit}: it has no unit")
         others = [_network(name, f"the held-out {name}", name, network) for name, network in heldout]
         self.networks = [_network("target", "the target", self.target.name, self.target), *others]
         self.compare_with_the_record()
@@ -89,6 +95,17 @@ class Case:
         order = self.errors(others).argsort(stable=True)[:count]
         augmented = perturb.augmented(query, count, self.options.seed)
         return {"real": Set(case, others[order.to(others.device)]), "augmented": Set(case, augmented)}
+
+    @property
+    def no_query(self):
+        """Why nothing is said of the query, or None: the picture that stands for none is plain grey."""
+        return "there was no query" if self.run.summary.get("query") == NOTHING else None
+
+    @property
+    def no_value(self):
+        """Why no sample can be right or wrong, or None: of nothing that was asked is there a value to reach."""
+        none = self.asked.get("endless") and self.columns is None
+        return "nothing was to be reached: the values were raised or lowered without end" if none else None
 
     def keep_what_was_asked_for(self):
         """Take the values that had a target for the objective, as the others were raised or lowered without end."""
@@ -115,7 +132,15 @@ class Case:
         if asked.isnan().all():
             return self.unguided.values.mean(0)
         near = RELATIVE * ours.norm() + ROUNDING * spread(self.unguided.values)
-        return ours if (ours - asked).norm() <= near else asked
+        held = ours if (ours - asked).norm() <= near else asked
+        return torch.where(self.reached(), asked, held)
+
+    def reached(self):
+        """Which of the values (K,) were to reach a number of their own, however near it is to the query's."""
+        config = self.run.config
+        several = kind(config.objective) == "All"
+        terms = composed_terms(plain(config.objective, "terms")) if several else [(None, None, config.question, 1.0)]
+        return torch.tensor([kind(question) == "Reach" for _, _, question, _ in terms])[self.owners()]
 
     @torch.no_grad()
     def measure(self, x):
@@ -124,9 +149,23 @@ class Case:
             values = torch.cat([self.objective(part).float().cpu() for part in x.split(self.options.batch)])
         return values if self.columns is None else values[:, self.columns]
 
+    @torch.no_grad()
+    def owners(self):
+        """The number of the term (K,) that each value belongs to: 0, unless the objective is of several."""
+        if not self.asked.get("terms"):
+            return torch.zeros(self.query.values.shape[1], dtype=torch.long)
+        sizes = torch.tensor([term.objective(self.query.pictures).shape[1] for term in self.objective.terms])
+        owners = torch.arange(len(sizes)).repeat_interleave(sizes)
+        return owners if self.columns is None else owners[self.columns]
+
+    def off(self, values):
+        """How far values (N, K) are from what was asked for, (N,), in null spreads; of several terms the one that is
+        furthest, each in its own."""
+        return furthest(values, self.target_values, self.units)
+
     def errors(self, x):
         """|L(x) - L*| (N,) of pictures that are in no set, in null spreads."""
-        return errors(self.measure(x), self.target_values) / self.spread
+        return self.off(self.measure(x))
 
     def filter_at(self, cutoff):
         """The run's kind of low-pass filter with another cutoff; a gaussian one if that knows no other cutoff."""
@@ -159,7 +198,7 @@ class Case:
         if it is off by more than rounding can be, `ROUNDING` null spreads and `RELATIVE` of the value.
         """
         found, before = self.samples.values, self.recorded("objective_saved")
-        off = errors(found, before) / self.spread
+        off = furthest(found - before, torch.zeros_like(found[0]), self.units)
         beyond = off - ROUNDING - RELATIVE * before.norm(dim=1) / self.spread
         if (beyond > 0).any():
             row = beyond.argmax()

@@ -79,6 +79,7 @@ class Section:
             parameters: of the metric, and facts for its words.
         """
         words = Words(**self.filled("metrics", metric.name, **parameters, **(say or {})))
+        reason = reason or (getattr(self.case, "no_query", None) if metric.of_query else None)
         set = self.case.samples if reason else metric.on(self.case)
         if reason is None and len(set) < metric.needs:
             reason = f"needs {metric.needs} samples, there {'is' if len(set) == 1 else 'are'} {len(set)}"

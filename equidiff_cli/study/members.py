@@ -123,6 +123,8 @@ def warnings_of(members, run):
         yield f"{members.nonfinite} samples were not finite: they count as failures and nowhere else"
     if members.missing:
         yield "not evaluated: " + ", ".join(f"{gap['file']} ({gap['why']})" for gap in members.missing)
+    if members.config.get("diverse"):
+        yield "samples of a batch repelled each other: they are not independent, as intervals and tests take them for"
     if members.latents is None and not reader.noiseless(run.records):
         yield "latents.safetensors is missing or damaged: nothing is said of the noise"
     if members.kept is None and run.chains:

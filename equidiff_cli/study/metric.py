@@ -131,6 +131,11 @@ class Metric:
         """What its words are found by."""
         return self.function.__name__
 
+    @property
+    def of_query(self):
+        """Whether it says something of the query, which its name tells."""
+        return "query" in self.name.split("_")
+
     def __call__(self, set, **parameters):
         """The number of a set."""
         found = self.function(set, **parameters)

@@ -6,7 +6,7 @@ import logging
 
 from equidiff_cli.engine.device import pick_precision
 from equidiff_cli.engine.trial import steady
-from equidiff_cli.parts.wrapped import Evidence
+from equidiff_cli.parts.wrapped import Evidence, OfEvidence
 from equidiff_cli.pictures.folder import pictures_of
 from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.request.build import (
@@ -20,7 +20,7 @@ from equidiff_cli.request.build import (
     target_weights,
 )
 from equidiff_cli.request.labels import label_of
-from equidiff_cli.request.question import objective_of
+from equidiff_cli.request.question import evidence, objective_of
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.cache import cached
 from equidiff_cli.study.case import Case
@@ -72,6 +72,8 @@ class Models:
         objective = copied(self.objective(run, target))
         lowpass = part(run.config, "filter")
         self.same(run, own_weights(target, objective=objective, filter=lowpass), "objective", "filter")
+        if run.config.get("region") is not None and run.config.region_role == "evidence":
+            lowpass = OfEvidence(lowpass, Evidence(objective, run.region.to(self.device), run.query.to(self.device)))
         heldout, reason = self.heldout(run, target)
         return Case(
             run=run,
@@ -96,7 +98,7 @@ class Models:
             run.config, target, query, other=lambda node, query: self.target({"target": node}, query)
         )
         if run.config.get("region") is not None and run.config.region_role == "evidence":
-            objective = Evidence(copied(objective), run.region.to(self.device), query)
+            objective = evidence(objective, run.region.to(self.device), query)
         return objective
 
     def target(self, config, query):

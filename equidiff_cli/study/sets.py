@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from equidiff_cli.engine.device import exact
-from equidiff_cli.metrics.error import errors
 from equidiff_cli.study.features import look
 
 if TYPE_CHECKING:
@@ -107,8 +106,8 @@ class Set:
 
     @property
     def errors(self):
-        """|L(x) - L*| (N,) in null spreads."""
-        return errors(self.values, self.case.target_values) / self.case.spread
+        """|L(x) - L*| (N,) in null spreads, see `Case.off`."""
+        return self.case.off(self.values)
 
     @each
     def logits(self, network):

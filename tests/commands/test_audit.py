@@ -175,6 +175,18 @@ def test_too_few_members_are_said(folder):
     assert done.returncode == 2 and "few: 3 of 16 samples converged; an audit needs at least 8" in done.stderr
 
 
+def test_members_that_are_like_the_query_by_their_making_are_not_audited(folder):
+    shutil.copytree(folder / "run", folder / "close", ignore=shutil.ignore_patterns("audit*"))
+    config = folder / "close" / ".hydra" / "config.yaml"
+    config.write_text(config.read_text().replace("near: null", "near: 0.3"))
+    done = in_process(["audit", "close", *QUICK, "heldout=[]"], folder)
+    assert done.returncode == 2 and "close: samples begin near the query: what sets them off from" in done.stderr
+    records = folder / "close" / "samples.jsonl"
+    records.write_text(re.sub(r'"latent_norm": [^,]+', '"latent_norm": null', records.read_text()))
+    done = in_process(["audit", "close", *QUICK, "heldout=[]"], folder)
+    assert done.returncode == 2 and "close: its method draws from no prior: what sets" in done.stderr
+
+
 def test_what_an_option_names_counts_with_what_is_in_it(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     labels, own, pictures = tmp_path / "labels.csv", tmp_path / "ownattribute.py", tmp_path / "real"

@@ -5,8 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from equidiff_cli.request.build import build
+from equidiff_cli.request.schema import composed
 from equidiff_cli.runs.reader import read
 from equidiff_cli.shipped import QUERIES
 
@@ -52,11 +55,16 @@ def test_a_value_that_no_picture_has(equidiff, tmp_path):
     assert done.returncode == 0
     (line,) = read(tmp_path / "run").summary["warnings"]
     assert line.startswith("no sample reached 900: the nearest has ") and "8 unguided samples have from" in line
-    assert line in done.stderr.replace("\n", " ")
+    assert done.stderr.replace("\n", " ").count(line) == 1 and "0 of 2 samples converged" in done.stderr
 
 
 def test_a_percentile_without_a_query(ask, tmp_path):
-    run, page = ask("query=none", "objective.label=dog", "question=reach", "question.percentile=50", "budget.steps=10")
+    words = ("query=none", "objective.label=dog", "question=reach", "question.percentile=50", "budget.steps=10")
+    (tmp_path / "none").mkdir()  # a folder of that name is ./none
+    run, page = ask(*words, evaluated=True)
+    about = run.metrics
+    assert about["agreement.gap"]["reason"] == about["frequency.high_frequency_query"]["reason"] == "there was no query"
+    assert about["diversity.query_target"]["value"] is None and about["invariance.error_median"]["value"] is not None
     assert "There was no query." in page and "percentile 50 of unguided samples" in page
     assert "distance" not in run.records[0] and run.records[0]["target"] == pytest.approx(run.records[1]["target"])
 
@@ -65,6 +73,8 @@ def test_raising_and_lowering(ask, equidiff, tmp_path):
     run, page = ask("question=raise", "budget.steps=4", evaluated=True)
     assert run.counts["budget"] == 2 and run.records[0]["target"] is None and run.records[0]["on_file"] is None
     assert "Nothing of it is ever reached" in page and "Moved by +" in page
+    for name in ("invariance.success_0.05", "cost.nfe", "frequency.evidence_cutoff"):  # by what would it be right?
+        assert run.metrics[name]["value"] is None and "nothing was to be reached" in run.metrics[name]["reason"]
     firsts = {sample: columns["loss"][0] for sample, columns in run.losses.items()}
     assert all(record["loss"] < firsts[record["index"]] for record in run.records)
     done = equidiff("run", *QUICK, "question=lower", "budget.steps=4", "hydra.run.dir=lower")
@@ -126,6 +136,19 @@ def test_only_the_evidence_of_a_region(ask):
     assert run.summary["objective"].endswith("by the region alone") and "Only the region counts" in page
     white = np.asarray(Image.open(run.path / "region.png"))[..., 0] > 127
     assert white.mean() == pytest.approx(0.25, abs=0.01)
+
+
+def test_terms_keep_their_questions_by_the_evidence_of_a_region():
+    terms = "[{objective: logit,question: reach,question.value: 4},{objective: logit,objective.label: dog,weight: 2}]"
+    words = (*QUICK[:3], "objective=all", f"objective.terms={terms}", "region=[0,0,16,16]", "region_role=evidence")
+    question = build(composed(*words)).question
+    assert question.weights == [1, 2] and question.target[0] == 4 and question.target[1] != 4
+    assert question.names[0]["objective"] == "logit of cat by the region alone"
+    x = torch.rand(2, 3, 32, 32)
+    other = x.clone()
+    other[..., 16:, :] = 0
+    for seen, changed in zip(question(x), question(other), strict=True):
+        torch.testing.assert_close(seen, changed)
 
 
 def test_samples_that_repel_each_other(ask, equidiff):

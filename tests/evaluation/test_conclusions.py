@@ -324,6 +324,11 @@ NO = share("invariance.success_0.05", 20)
         ([share("realism.atypical", 60)], {"optimizer": "SGD"}, "Draw them with an optimiser that keeps the noise's"),
         ([share("realism.atypical", 60)], {"optimizer": None}, "Keep nearer to the noise that the prior knows"),
         ([NO], {"rows": SHORT}, "64 of 64 used up their steps, allow more: equidiff run"),
+        (
+            [NO],
+            {"rows": SHORT, "steps": None, "overrides": ["method=posterior", "method.inner=8", "query=dog.png"]},
+            "64 of 64 ended above the threshold, draw on until it is met: equidiff run query=dog.png method=latent.",
+        ),
         ([NO], {"failed": 100}, "Most samples were not finite"),
         ([NO, one("invariance.error_before", 0.08)], {}, "The threshold is above the tolerance of 0.05 null spreads"),
         (

@@ -29,6 +29,7 @@ def case(seen, norms):
     walk = {"moves": 20, "moved": 13, "no_projection": 2, "no_return": 1}
     return SimpleNamespace(
         networks=[network],
+        no_query=None,
         samples=range(len(norms)),
         query=Toy(torch.tensor([[2.0, 0.0, 0.0]])),
         unguided=Toy(torch.randn(50, 3, generator=torch.Generator().manual_seed(9)) * torch.tensor([9.0, 1.0, 1.0])),

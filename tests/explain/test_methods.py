@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,15 @@ from torchvision.transforms import Compose, Normalize, Resize
 
 from equidiff_cli.explain.cells import cell_of, masked, pooled
 from equidiff_cli.explain.control import randomised
-from equidiff_cli.explain.forward import direction_of
+from equidiff_cli.explain.forward import Forward, direction_of
 from equidiff_cli.explain.layers import chosen
 from equidiff_cli.explain.maps import cells, complete, inputs, maps, raw, totals, value
 from equidiff_cli.explain.methods import EVERY, METHODS, attributions, seeded, unable
+from equidiff_cli.parts.objectives import Logit
+from equidiff_cli.parts.wrapped import Evidence
+from equidiff_cli.request.terms import All
+from equidiff_cli.target.copies import Copied
+from equidiff_cli.target.target import Target
 
 ADDITIVE = ("input_x_gradient", "integrated_gradients", "gradient_shap", "deeplift", "kernel_shap")
 
@@ -170,3 +176,18 @@ def test_cells_of_sides_that_do_not_divide():
     shown = masked(pictures(1, 7), torch.zeros(1, 3, 1, 1), torch.arange(9)[None] == 0, where)
     assert (shown != 0).sum() == 3 * (where == 0).sum()
     assert isinstance(ready(Linear(4), 4).forward, nn.Module)
+
+
+def test_what_does_more_with_a_picture_than_to_show_it_is_explained_at_the_picture():
+    """The evidence of a region, code of one's own behind its copies, and terms of two targets have the same value."""
+    one, other = (Target(Corner(8), Normalize([0.5] * 3, [0.2] * 3), ("a", "b"), name) for name in ("one", "other"))
+    x, mask = pictures(3, 8), torch.zeros(1, 1, 8, 8)
+    mask[..., :4, :4] = 1
+    terms = [SimpleNamespace(target=target, objective=Logit(target, x[:1], 0)) for target in (one, other)]
+    alone, both = (All.__new__(All) for _ in range(2))
+    alone.terms, both.terms = terms[:1], terms
+    for objective in (Evidence(Logit(one, x[:1], 0), mask, x[:1]), Copied(lambda x: x.mean((1, 2, 3))[:, None]), both):
+        forward = Forward(objective, one, torch.ones(2 if objective is both else 1))
+        assert not forward.bare
+        torch.testing.assert_close(forward.measure(forward.enter(x), 2), objective(x).sum(1).detach())
+    assert Forward(alone, one, torch.ones(1)).bare

@@ -201,6 +201,17 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(tmp_path, monkeypatch, 
     assert (tmp_path / "alone" / "unguided" / "000.png").exists(), "what the same noise gives unsteered"
 
 
+@pytest.mark.parametrize(("method", "alone"), [("guidance", True), ("posterior", True), ("latent", False)])
+def test_the_noise_of_a_steered_pass_is_no_evidence(method, alone):
+    from equidiff_cli.evaluation.realism import left_alone
+    from equidiff_cli.request.part import parameters
+    from equidiff_cli.request.schema import composed
+
+    config = composed(f"method={method}")
+    assert bool(left_alone(config)) == alone
+    assert ("steps" in parameters(config, "method")) != alone, "so more of them are no advice"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -15,7 +15,7 @@ from equidiff_cli.engine.slots import Slots
 from equidiff_cli.errors import WrongRequest
 from equidiff_cli.methods.events import Finished, Step
 from equidiff_cli.methods.rejection import Rejection, draw_seed, expected_rate
-from equidiff_cli.metrics.interval import wilson
+from equidiff_cli.metrics.interval import clopper_pearson
 from equidiff_cli.parts.distances import SquaredL2
 from equidiff_cli.parts.filters import Identity
 from equidiff_cli.parts.questions import Invariance
@@ -72,7 +72,7 @@ def test_the_law_is_the_prior_conditioned_on_the_value():
     assert stats.kstest(x[:, 0], stats.truncnorm(-0.1, 0.9).cdf).pvalue > 0.01
     assert stats.kstest(x[:, 1], stats.norm.cdf).pvalue > 0.01
     rate = stats.norm.cdf(0.9) - stats.norm.cdf(-0.1)
-    low, high = wilson(800, sum(one.steps for one in finished.values()))
+    low, high = clopper_pearson(800, sum(one.steps for one in finished.values()))
     assert low < rate < high
     alone = sum(one.steps == 1 for one in finished.values())
     assert alone / 800 == pytest.approx(rate, abs=0.05), "the waiting time is geometric"
@@ -164,13 +164,23 @@ def test_the_forecast_says_the_cost_warns_and_refuses():
         Rejection(1e-6, 10).forecast(Plane(), question(0.4), 3, 64, memory(64))
 
 
-def test_the_account_has_wilsons_interval():
+def test_several_values_that_vary_in_few_dimensions_are_foretold_by_those():
+    """Twenty values along a plane, the query 1 away from its middle: the share within 0.4 is known."""
+    generator = torch.Generator().manual_seed(0)
+    plane = torch.linalg.qr(torch.randn(20, 2, generator=generator))[0]
+    draws = torch.randn(64, 50, 2, generator=generator) @ plane.T - plane[:, 0]
+    share = (draws.norm(dim=2) <= 0.4).double().mean().item()
+    found = torch.tensor([expected_rate(draws[:, i].norm(dim=1), 0.4, 20) for i in range(50)])
+    assert found.log().mean().exp().item() == pytest.approx(share, rel=0.35) and found.min() > share / 10
+
+
+def test_the_account_has_the_exact_interval():
     records = [{"steps": 40, "status": "converged"}, {"steps": 60, "status": "budget"}]
-    facts, said = Rejection(0.2, 60).account(records, wilson)
-    low, high = stats.binomtest(1, 100).proportion_ci(method="wilson")
+    facts, said = Rejection(0.2, 60).account(records, clopper_pearson)
+    low, high = stats.binomtest(1, 100).proportion_ci(method="exact")
     assert facts["rejection"] == {
         **{"draws": 100, "accepted": 1, "rate": 0.01, "low": pytest.approx(low), "high": pytest.approx(high)},
-        **{"tolerance": 0.2, "interval": "95 % Wilson"},
+        **{"tolerance": 0.2, "interval": "95 % Clopper-Pearson"},
     }
     assert said.startswith("1 of 100 draws fit, 0.01 (95 %:") and "1 of 2 samples found none in method.pool=60" in said
 
@@ -261,3 +271,33 @@ def test_parts_see_its_budget():
         "patience": None,
     }
     assert budget_of(config, SimpleNamespace())["steps"] == config.budget.steps
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["near=0.3"], "near=0.3: method=rejection accepts pictures as the prior draws them"),
+        (["region=[8,8,24,24]"], r"region=\[8, 8, 24, 24\]: method=rejection accepts"),
+        (["diverse=true", "batch=2"], "diverse=True: method=rejection accepts"),
+        (["question=counterfactual"], "question=counterfactual: method=rejection accepts"),
+        (["prior.label=random"], "prior.label=random: each sample would keep the class of its seed"),
+        (["method=walk", "prior.label=random"], "prior.label=random: .* method=walk would not have the law"),
+        (["method=latent", "near=0.3", "prior.label=random"], "prior.label=random: with near=0.3 samples begin"),
+        (["method=latent", "question=counterfactual", "prior.label=random"], "prior.label=random: with question="),
+    ],
+)
+def test_what_would_change_the_law_is_refused(words, said):
+    from equidiff_cli.request.check import check
+    from equidiff_cli.request.schema import composed
+
+    with pytest.raises(ValueError, match=f"^{said}") as error:
+        check(composed("prior=embedded", "method=rejection", *words))
+    assert "\n" not in str(error.value)
+
+
+def test_the_evidence_of_a_region_has_a_law():
+    from equidiff_cli.request.check import check
+    from equidiff_cli.request.schema import composed
+
+    check(composed("prior=embedded", "method=rejection", "region=[8,8,24,24]", "region_role=evidence"))
+    check(composed("prior=embedded", "method=walk", "near=0.3"))

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from equidiff_cli.metrics.error import errors, nearer, outlyingness, spread, success
-from equidiff_cli.metrics.interval import bootstrap, newcombe, wilson
+from equidiff_cli.metrics.interval import bootstrap, clopper_pearson, newcombe, wilson
 
 
 def values(n=50, k=3, seed=0):
@@ -80,3 +80,17 @@ def test_bootstrap_of_the_mean_agrees_with_scipy():
     expected = stats.bootstrap((v.numpy(),), np.mean, method="percentile", n_resamples=4000, rng=0).confidence_interval
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03)
     assert (low, high) == bootstrap(v, lambda r: r.mean(1), seed=0, resamples=4000)
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 7), (7, 7), (1, 1), (3, 10), (2, 40_000), (900, 1000)])
+def test_exact_intervals_are_those_of_scipy(hits, count):
+    known = stats.binomtest(hits, count).proportion_ci(method="exact")
+    assert clopper_pearson(hits, count) == pytest.approx((known.low, known.high), rel=1e-6, abs=1e-12)
+
+
+def test_exact_intervals_hold_where_draws_go_on_until_one_fits():
+    rate = 0.05
+    draws = np.random.default_rng(0).geometric(rate, 1000)  # of one sample each
+    inside = [low <= rate <= high for low, high in (clopper_pearson(1, int(count)) for count in np.unique(draws))]
+    held = dict(zip(np.unique(draws), inside, strict=True))
+    assert np.mean([held[count] for count in draws]) > 0.95

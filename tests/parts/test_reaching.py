@@ -1,15 +1,17 @@
 """Questions for other values: the target in closed form, what a run needs to go on, heights and strides."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
 
-from equidiff_cli.parts.distances import SquaredL2
+from equidiff_cli.parts.distances import Cosine, SquaredL2
+from equidiff_cli.parts.questions import Invariance
 from equidiff_cli.parts.raising import Lower, Raise
 from equidiff_cli.parts.reaching import Decision, Reach
 from equidiff_cli.parts.together import Together
-from equidiff_cli.parts.wrapped import Apart, Evidence, Within
+from equidiff_cli.parts.wrapped import Apart, Evidence, OfEvidence, Within
 
 GENERATOR = torch.Generator().manual_seed(0)
 QUERY = torch.rand(1, 3, 4, 4, generator=GENERATOR)
@@ -129,6 +131,16 @@ def test_terms_add_up_each_in_its_own_unit():
     torch.testing.assert_close(again(X)[0], answer[0])
 
 
+def test_terms_of_a_distance_with_a_unit_keep_it():
+    """The threshold is in that unit: cosines, not shares of what chance gives."""
+    held, raised = (one(colours, Cosine(), halved, QUERY) for one in (Invariance, partial(Raise, stride=0.5)))
+    both = Together([held, raised], [1.0, 2.0], [{"objective": "a", "target": "b"}] * 2, colours)
+    assert both.spread(PICTURES, 32) == 1 and held.scale == 1
+    assert raised.scale == pytest.approx(1 / raised.spread(PICTURES, 32))
+    alone = Invariance(colours, Cosine(), halved, QUERY)
+    torch.testing.assert_close(both(X)[0] - 2 * raised(X)[0], alone(X)[0])
+
+
 def test_outside_of_a_region_the_query_stands_and_the_gap_counts():
     mask = torch.zeros(1, 1, 4, 4)
     mask[..., :2] = 1
@@ -148,6 +160,8 @@ def test_evidence_of_a_region_does_not_see_the_rest():
     seen, other = Evidence(colours, mask, QUERY), X.clone()
     other[..., 1:] = 0.3
     torch.testing.assert_close(seen(other), seen(X))
+    blurred = OfEvidence(lambda x: (x + x.roll(1, -1)) / 2, seen)  # each column with the one before
+    torch.testing.assert_close(seen(blurred(other)), seen(blurred(X)))
     other[..., 0] = 0.3
     assert not torch.allclose(seen(other), seen(X))
 

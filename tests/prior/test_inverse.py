@@ -58,6 +58,8 @@ def test_samples_begin_on_the_circle_between_both_noises(tiny_prior, share):
     made = starts(tiny_prior, (share, share))
     fresh, own, mixed = tiny_prior.noise(3), tiny_prior.noise(99), made.noise(3)
     torch.testing.assert_close(mixed, math.cos(share * math.pi / 2) * own + math.sin(share * math.pi / 2) * fresh)
+    torch.testing.assert_close(made.drawn([3], 1), tiny_prior.sample(mixed[None], 1))
+    torch.testing.assert_close(made.unguided(2, 2), tiny_prior.unguided(2, 2))
 
 
 def test_shares_are_spread_between_and_are_a_samples_own(tiny_prior):

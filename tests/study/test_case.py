@@ -5,19 +5,33 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from equidiff_cli.parts.filters import Butterworth, Gaussian, Identity
 from equidiff_cli.study.case import Case
 from equidiff_cli.study.null import Null
 from equidiff_cli.target.small import embedded
 
+TERMS = [{"objective": "logit", "objective.label": label} for label in ("cat", "dog")]
 
-def case(count=3, null=10, lowpass=None, objective=lambda x: x.mean((1, 2, 3))[:, None], real=None):
+
+def mean(x):
+    return x.mean((1, 2, 3))[:, None]
+
+
+def case(count=3, null=10, lowpass=None, objective=mean, real=None, asked=None, wanted=None):
     """A run of `count` random pictures whose objective is the mean colour."""
     pictures = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    records = [{"objective": value, "objective_saved": value} for value in objective(pictures)[:, 0].tolist()]
+    values = objective(pictures)
+    values = values[:, 0].tolist() if values.shape[1] == 1 else values.tolist()
+    records = [{"objective": value, "objective_saved": value, "target": wanted or values[0]} for value in values]
     run = SimpleNamespace(path=Path("run"), query=pictures[:1], pictures=pictures, latents=None, records=records)
-    run.nonfinite, run.evaluations, run.warnings, run.summary, run.kept = 2, 12, [], {}, None
+    run.nonfinite, run.evaluations, run.warnings, run.kept = 2, 12, [], None
+    run.summary = {"question": asked} if asked else {}
+    kinds = {name: {"_target_": f"some.{name}"} for name in ("Invariance", "Reach", "Logit")}
+    kinds["All"] = {"_target_": "some.All", "terms": TERMS}
+    held = kinds["All" if asked and "terms" in asked else "Logit"]
+    run.config = OmegaConf.create({"objective": held, "question": kinds["Reach" if wanted else "Invariance"]})
     prior = SimpleNamespace(device=torch.device("cpu"), evaluations=4)
     unguided = Null(torch.rand(null, 3, 32, 32), torch.randn(null, 2), torch.randn(null, 2))
     options = SimpleNamespace(batch=4, seed=0)
@@ -56,6 +70,29 @@ def test_the_filter_of_the_run_at_another_cutoff():
         assert isinstance(like, Gaussian) and like.cutoff == 0.4
 
 
+def test_what_was_to_be_reached_counts_however_near_it_is_to_the_query():
+    ours = case().query.values.item()
+    near = ours + 0.1 * case().spread
+    assert case(asked={"endless": False}, wanted=near).target_values.item() == pytest.approx(near)
+    assert case(asked={"endless": False}).target_values.item() == pytest.approx(ours)
+
+
 def test_an_objective_without_spread_has_no_unit():
     with pytest.raises(ValueError, match="run: the objective's spread over unguided samples is 0"):
         case(objective=lambda x: torch.ones(len(x), 1))
+
+
+def test_of_several_terms_the_one_that_is_furthest_counts():
+    """In null spreads of its own: a small number that is off does not hide behind a large one that is held."""
+
+    def objective(x):
+        return torch.stack([1000 * x.mean((1, 2, 3)), x[:, 0, 0, 0], x[:, 1, 0, 0]], 1)
+
+    objective.terms = [SimpleNamespace(objective=lambda x: objective(x)[:, :1])]
+    objective.terms += [SimpleNamespace(objective=lambda x: objective(x)[:, 1:])]
+    one = case(objective=objective, asked={"terms": ["large", "small"]})
+    values = one.target_values + torch.tensor([[0.0, 0.3, 0.4], [500.0, 0.0, 0.0]])
+    large, small = one.unguided.values[:, :1], one.unguided.values[:, 1:]
+    expected = torch.tensor([0.5 / small.var(0).sum().sqrt(), 500 / large.std()])
+    torch.testing.assert_close(one.off(values), expected)
+    assert one.off(values)[0] > 0.5 and 0.5 / one.spread < 0.2

@@ -20,8 +20,9 @@ def case(typical="auto", tolerance=0.15, bandwidth=0.3, lowpass=lambda x: x, poo
         return x.mean((1, 2, 3))[:, None]
 
     one = SimpleNamespace(measure=measure, target_values=torch.zeros(1), spread=2.0, lowpass=lowpass)
+    one.off = lambda values: values[:, 0].abs() / one.spread
     one.options = SimpleNamespace(typical=typical, typical_tolerance=tolerance, bandwidth=bandwidth)
-    one.prior, one.run = SimpleNamespace(device="cpu"), None
+    one.prior, one.run = SimpleNamespace(device="cpu"), run()
     one.unguided = Set(one, pool[:, None, None, None].expand(-1, 3, 2, 2))
     one.pool = lambda count: SimpleNamespace(pictures=VALUES[:count, None, None, None].expand(-1, 3, 2, 2))
     return one
@@ -73,9 +74,9 @@ def run(path="a", method=METHOD, **changes):
     records = [{"status": "converged"}, {"status": "budget"}, {"status": "converged"}]
     pictures = torch.arange(3.0)[:, None, None, None].expand(-1, 3, 2, 2)
     query = torch.zeros(1, 3, 2, 2)
-    return SimpleNamespace(
-        path=Path(path), config=config, query=query, weights={"w": "1"}, records=records, pictures=pictures
-    )
+    one = SimpleNamespace(path=Path(path), config=config, query=query, weights={"w": "1"}, region=None)
+    one.records, one.pictures = records, pictures
+    return one
 
 
 def test_of_a_run_by_rejection_those_that_fit_are_taken():
@@ -87,6 +88,8 @@ def test_of_a_run_by_rejection_those_that_fit_are_taken():
     [
         (run("b", method="some.Latent"), r"typical=b: was drawn with method\._target_=some\.Latent; give a run of"),
         (run("b", filter={"_target_": "some.filter", "cutoff": 0.2}), r"typical=b: was drawn with filter\.cutoff=0\.2"),
+        (run("b", robust={"_target_": "some.Views"}), r"typical=b: was drawn with robust\._target_=some\.Views, a"),
+        (run("b", region="attribution", region_role="evidence"), "typical=b: was drawn with region=attribution, a"),
         (SimpleNamespace(**{**vars(run("b")), "query": torch.ones(1, 3, 2, 2)}), "typical=b: has another query than a"),
         (SimpleNamespace(**{**vars(run("b")), "weights": {"w": "2"}}), "typical=b: was drawn with other weights"),
     ],
@@ -94,3 +97,30 @@ def test_of_a_run_by_rejection_those_that_fit_are_taken():
 def test_a_run_of_another_request_is_refused(reference, said):
     with pytest.raises(ValueError, match=f"^{said}"):
         accepted(run(), reference)
+
+
+def test_another_mask_is_another_request():
+    words = dict(region="mask.png", region_role="evidence")
+    mine, other = run(**words), run("b", **words)
+    mine.region, other.region = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
+    with pytest.raises(ValueError, match="typical=b: has another region"):
+        accepted(mine, other)
+    other.region = mine.region.clone()
+    assert len(accepted(mine, other)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (dict(region=[0, 0, 1, 1], region_role="free"), "samples keep the query's pixels outside of the region"),
+        (dict(near=0.3), "samples begin near the query"),
+        (dict(question={"_target_": "some.Counterfactual"}), "samples begin near the query"),
+        (dict(question={"_target_": "equidiff_cli.parts.raising.Raise"}), "values were raised or lowered without end"),
+    ],
+)
+def test_what_has_no_law_by_its_value_is_held_against_none(changes, said):
+    one = case(tolerance=4.0)
+    one.run = run(**changes)
+    assert law_of(one).set is None and law_of(one).reason.startswith(said)
+    one.run = run(region=[0, 0, 1, 1], region_role="evidence", near=None)
+    assert law_of(one).count == 401

@@ -50,6 +50,14 @@ def write(path, samples=3, finished=True, hashes=True, statuses=None, medium="pi
     return path
 
 
+def test_samples_that_repelled_each_other_are_not_independent(tmp_path):
+    path = write(tmp_path / "run")
+    (path / ".hydra" / "config.yaml").write_text(CONFIG + "diverse: true\n")
+    assert read(path).warnings == [
+        "samples of a batch repelled each other: they are not independent, as intervals and tests take them for"
+    ]
+
+
 def test_a_finished_run(tmp_path):
     run = read(write(tmp_path / "run"))
     assert run.complete and not run.warnings and not run.missing and run.weights == {"a": "b"}

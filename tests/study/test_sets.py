@@ -46,7 +46,7 @@ def test_once_is_for_each_set_apart():
 
 
 def test_values_and_errors_are_those_of_the_case():
-    case = SimpleNamespace(measure=lambda x: x.mean((2, 3)), target_values=torch.zeros(3), spread=0.5)
+    case = SimpleNamespace(measure=lambda x: x.mean((2, 3)), off=lambda values: values.norm(dim=1) / 0.5)
     whole = Set(case, pictures())
     assert torch.equal(whole[2:].values, whole.pictures.mean((2, 3))[2:])
     torch.testing.assert_close(whole[2:].errors, whole.pictures.mean((2, 3))[2:].norm(dim=1) / 0.5)
