@@ -258,7 +258,7 @@ WRONG = {
     ),
     "unknown option": (["run", "objective=logitt"], "objective=logitt: use one of.*logit"),
     "key of the budget": (["run", "budget.step=3"], "budget.step: no such key; use one of budget.patience"),
-    "added key": (["run", "+sampels=3"], "sampels: no such key; the nearest of 32 names are samples"),
+    "added key": (["run", "+sampels=3"], "sampels: no such key; the nearest of 33 names are samples"),
     "number for an option": (["run", "optimizer=3"], "optimizer=3: use one of adam, gauss_newton, polyak, sgd"),
     "sweep without -m": (["run", "seed=1,2"], "seed=1,2: several values; -m sweeps over them"),
     "unknown flag": (["run", "--dry-run"], "--dry-run: no such option; values are given as key=value, run --help"),
