@@ -107,7 +107,7 @@ def kept(function, prior, samples):
     def pack(tensor):
         storage = tensor.untyped_storage()
         storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # an output that held itself would never be freed
 
     z = torch.stack([prior.noise(seed)[: prior.latent_shape[0]] for seed in range(samples)])
     z = z.to(prior.device).requires_grad_()

@@ -1,6 +1,7 @@
 """The plan for memory: what a sample keeps, what is free, and what follows from both."""
 
 import itertools
+import weakref
 
 import pytest
 import torch
@@ -51,6 +52,17 @@ def test_what_is_fixed_is_not_measured(parts, monkeypatch):
     assert settle(7, "all", "all", 100, *parts) == Plan(7, 4, 4)
     assert settle(7, "none", "all", 100, *parts) == Plan(7, 4, 0)
     assert settle(7, 3, "all", 100, *parts) == Plan(7, 4, 3)
+
+
+def test_nothing_of_what_is_measured_stays(parts):
+    made = []
+
+    def function(z):
+        made.append(weakref.ref(out := z.exp()))  # its own gradient: it is kept for the backward pass of itself
+        return out
+
+    assert plan.kept(function, parts[0], 2) > 0
+    assert made[0]() is None
 
 
 @pytest.fixture
