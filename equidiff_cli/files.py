@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and logs that grow by whole lines."""
 
 import errno
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,12 @@ def whole(path):
         flush(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Write a value as JSON, whole or not at all; it has no number that JSON does not know, see `finite`."""
+    with whole(path) as beside:
+        beside.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def halves(folder, stem="*"):

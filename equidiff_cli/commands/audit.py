@@ -5,26 +5,19 @@ import importlib.util
 import json
 import logging
 import os
-import sys
 from pathlib import Path
 
-import torch
-from huggingface_hub.utils import disable_progress_bars
 from PIL import Image
-from rich.console import Console
 
 from equidiff_cli import __version__
-from equidiff_cli.commands.evaluate import WIDTH, listed
-from equidiff_cli.engine.device import pick_device
-from equidiff_cli.errors import Failed, WrongRequest
-from equidiff_cli.files import finite, whole
+from equidiff_cli.commands.several import Several, writable
+from equidiff_cli.files import finite, whole, write_json
 from equidiff_cli.report.audits import MARK, render
 from equidiff_cli.request.build import plain_values
 from equidiff_cli.request.check import check_audit
 from equidiff_cli.request.schema import composed
 from equidiff_cli.runs.names import AUDIT, AUDIT_KEYS, AUDIT_PAGE, AUDITED, AUDITS, RECORDS
 from equidiff_cli.study.members import read
-from equidiff_cli.study.models import Models
 
 log = logging.getLogger(__name__)
 ELSEWHERE = ("again", "output", "device", "batch")  # options that findings do not depend on
@@ -41,20 +34,14 @@ def prepare(config, directory, words):
     check_audit(config)
     if importlib.util.find_spec("sklearn") is None:
         raise ValueError("equidiff audit needs scikit-learn: pip install 'equidiff[audit]'")
-    if not words:
-        raise ValueError("no run given; name run directories, such as outputs/2026-01-31/12-00-00-000000")
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    device = pick_device(config.device)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    jobs, wrong = listed(words)
-    folder = place(config.output, words, jobs)
-    return lambda: work(config, jobs, wrong, folder, device)
+    runs = Several(words, config, "audited")
+    folder = place(config.output, words, runs.paths)
+    return lambda: work(config, runs, folder)
 
 
-def place(output, words, jobs):
+def place(output, words, paths):
     """The folder of the page and the table; `ValueError` if they cannot be written there, or would replace others."""
-    alone = jobs[0] if len(jobs) == 1 else Path(words[0]) if len(words) == 1 else Path()
+    alone = paths[0] if len(paths) == 1 else Path(words[0]) if len(words) == 1 else Path()
     folder = (alone if output is None else Path(output)).resolve()
     if not os.access(folder, os.W_OK):
         raise ValueError(f"output={output or folder}: the folder cannot be written to; choose another one")
@@ -65,46 +52,31 @@ def place(output, words, jobs):
     return folder
 
 
-def work(config, jobs, wrong, folder, device):
-    """Audit every run, then write the page and the table; what goes wrong with one run is said, and the others go
-    on."""
+def work(config, runs, folder):
+    """Audit every run, then write the page and the table."""
     # imported here: scikit-learn takes seconds
     from equidiff_cli.audit.audit import audit
     from equidiff_cli.audit.network import Together, heading, lines
 
-    models, console = Models(device, config), Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
-    broken, done, together = [], [], Together()
+    together = Together()
     with whole(folder / AUDITS) as table:
         table.write_text(heading())
-        for count, path in enumerate(jobs, 1):
-            say(console, f"{path}: run {count} of {len(jobs)}")
-            try:
-                found = audited(path, config, models, audit)
-            except (ValueError, ConnectionError) as error:
-                wrong.append(str(error))
-                continue
-            except Exception as error:  # the other runs are not to suffer from it
-                log.exception("%s", path)
-                broken.append(f"{path}: {type(error).__name__}: {error}")
-                continue
+        for path, found in runs.each(lambda path: audited(path, config, runs.models, audit)):
             together.take(path, found)
-            done.append(path)
             with open(table, "a") as opened:
                 opened.write(lines(path, found))
-            if len(jobs) == 1:
+            if len(runs.paths) == 1:
                 for finding in found["findings"]:
-                    say(console, f"{finding['title']} {finding['answer']}")
-        if not done:
-            raise (Failed if broken else WrongRequest)("; ".join(broken + wrong))
+                    runs.say(f"{finding['title']} {finding['answer']}")
+        if not runs.finished:  # then no table is left either
+            runs.end()
     summary = together.summary()
-    if len(done) > 1:
-        say(console, summary["answer"])
+    if len(runs.finished) > 1:
+        runs.say(summary["answer"])
     with whole(folder / AUDIT_PAGE) as beside:
-        beside.write_text(render(done, finite(summary)), encoding="utf-8", errors="backslashreplace")
+        beside.write_text(render(runs.finished, finite(summary)), encoding="utf-8", errors="backslashreplace")
     yield folder / AUDIT_PAGE
-    if failures := broken + wrong:
-        text = f"{len(failures)} of {len(done) + len(failures)} were not audited: " + "; ".join(failures)
-        raise (Failed if broken else WrongRequest)(text)
+    runs.end()
 
 
 def audited(path, config, models, audit):
@@ -118,8 +90,7 @@ def audited(path, config, models, audit):
             known = {}
         if known.get("made_of") == made_of:
             return known
-    if not os.access(path, os.W_OK):
-        raise ValueError(f"{path}: cannot be written to, so {AUDIT} would be lost")
+    writable(path, AUDIT)
     run = read(path)
     found, pictures = audit(models.case(run), lambda name: models.target(composed(f"target={name}"), run.query))
     for warning in run.warnings:
@@ -129,8 +100,7 @@ def audited(path, config, models, audit):
         array = (picture * 255).round().byte().permute(1, 2, 0).numpy()
         Image.fromarray(array).save(path / AUDITED / f"{number:04d}.png")
     found = finite(found | {"made_of": made_of})
-    with whole(file) as beside:
-        beside.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_json(file, found)
     return found
 
 
@@ -154,8 +124,3 @@ def content(word):
     spec = importlib.util.find_spec(module) if not path.is_file() and "." in word and module.isidentifier() else None
     file = Path(spec.origin) if spec and spec.origin else path
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
-
-
-def say(console, text):
-    """A line on standard error."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

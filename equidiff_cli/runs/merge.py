@@ -4,7 +4,6 @@ A shard is an ordinary run directory whose samples keep the numbers that they ha
 touched until the run stands: a merge that is killed begins anew, and what it has written it writes again.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import yaml
 from safetensors.numpy import load_file, save
 
-from equidiff_cli.files import finite, whole
+from equidiff_cli.files import finite, whole, write_json
 from equidiff_cli.pictures.medium import Pictures
 from equidiff_cli.runs import names
 from equidiff_cli.runs.hindsight import off_the_shell
@@ -48,8 +47,7 @@ def merge(path, account=None):
         whole_request(path, parts[0])
         summary = summed(runs, records, path) | (account(runs[0], records) if account else {})
         sheet(path, records, summary)
-        with whole(path / names.SUMMARY) as beside:  # last: from here on the run is finished
-            beside.write_text(json.dumps(finite(summary), indent=1) + "\n")
+        write_json(path / names.SUMMARY, finite(summary))  # last: from here on the run is finished
     shutil.rmtree(path / names.SHARDS, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from equidiff_cli.files import append, finite, flush, halves, whole
+from equidiff_cli.files import append, finite, flush, halves, whole, write_json
 from equidiff_cli.pictures.convert import to_image
 from equidiff_cli.runs import names
 from equidiff_cli.runs.reader import records_of
@@ -230,6 +230,5 @@ class RunDir:
             rows = {name: torch.stack([one[name] for one in latents]) for name in ("z_start", "z")}
             with whole(self.path / names.LATENTS) as beside:
                 beside.write_bytes(save(rows))
-        with whole(self.path / names.SUMMARY) as beside:
-            beside.write_text(json.dumps(finite(summary), indent=1) + "\n")
+        write_json(self.path / names.SUMMARY, finite(summary))
         shutil.rmtree(self.state)

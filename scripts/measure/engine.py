@@ -10,7 +10,6 @@ On a CUDA device the utilisation of a LightningDiT-XL/1 with random weights in b
 """
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from equidiff_cli.engine.start import null_distance
-from equidiff_cli.files import whole
+from equidiff_cli.files import write_json
 from equidiff_cli.methods.events import Finished, Step
 from equidiff_cli.methods.latent import evaluate
 from equidiff_cli.prior.lightningdit import LightningDiT
@@ -314,8 +313,7 @@ def main():
         for name, ratio in new.items():
             print(f"{name:<38} {ratio:6.2f}   {judged(name, ratio)}", flush=True)
     if arguments.json:
-        with whole(arguments.json) as beside:
-            beside.write_text(json.dumps({"ratios": ratios, "facts": facts}, indent=1) + "\n")
+        write_json(arguments.json, {"ratios": ratios, "facts": facts})
 
 
 if __name__ == "__main__":

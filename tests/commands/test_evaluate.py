@@ -403,7 +403,7 @@ def test_what_breaks_in_one_run_does_not_stop_the_others(folder, tmp_path, monke
 
 def test_a_directory_that_cannot_be_written_to_is_known_before_anything_is_measured(folder, tmp_path, monkeypatch):
     run = copied(folder / "run", tmp_path / "run")
-    monkeypatch.setattr(command.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("equidiff_cli.commands.several.os.access", lambda path, mode: False)
     monkeypatch.setattr(command, "read", pytest.fail)
     with pytest.raises(WrongRequest, match=r"run: cannot be written to, so evaluation\.json would be lost$"):
         evaluate(run)
@@ -629,7 +629,7 @@ def test_all_numbers_on_request(folder, tmp_path, monkeypatch, word):
     """The words of the command line, down to what is shown; nothing is measured."""
     copied(folder / "run", tmp_path / "run")
     monkeypatch.setattr(command, "evaluate", lambda case: SHOWN)
-    monkeypatch.setattr(command.Models, "case", lambda self, run: None)
+    monkeypatch.setattr("equidiff_cli.commands.several.Models.case", lambda self, run: None)
     few, everything = (in_process(["evaluate", *words, "run", "device=cpu"], tmp_path) for words in ((), (word,)))
     assert few.returncode == everything.returncode == 0 and few.stdout == everything.stdout == "run\n"
     assert "Held? Yes." in few.stderr and "Held? Yes." in everything.stderr
