@@ -31,19 +31,6 @@ def spread(values):
     return values.var(dim=0).sum().sqrt().item()
 
 
-def success(errors, tolerance):
-    """The share, in [0, 1], of errors (N,) that are not above a tolerance in the same unit."""
-    return (errors <= tolerance).double().mean().item()
-
-
-def outlyingness(values, target):
-    """Where the query lies among unguided samples: the share of values (M, K), in [0, 1], nearer to their own mean.
-
-    Near 1 the query is an outlier, and plain samples hardly ever reach its values (K,). Nearness is Euclidean.
-    """
-    return nearer(values, target).double().mean().item()
-
-
 def nearer(values, target):
     """Whether each of the values (M, K) is nearer to their mean than the query's (K,): (M,) of booleans."""
     mean = values.mean(dim=0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from equidiff_cli.metrics.error import errors, nearer, outlyingness, spread, success
+from equidiff_cli.metrics.error import errors, nearer, spread
 from equidiff_cli.metrics.interval import bootstrap, clopper_pearson, newcombe, wilson
 
 
@@ -25,14 +25,10 @@ def test_spread_is_the_standard_deviation():
     assert spread(three) == pytest.approx(np.sqrt(np.var(three.numpy(), axis=0, ddof=1).sum()), rel=1e-6)
 
 
-def test_success_counts_what_is_within():
-    assert success(torch.tensor([0.1, 0.2, 0.3, 0.4]), 0.3) == pytest.approx(0.75)
-
-
-def test_outlyingness_of_the_centre_and_of_a_far_query():
+def test_the_query_among_unguided_samples():
     v = values(k=1)
-    assert outlyingness(v, v.mean(0)) == 0
-    assert outlyingness(v, v.max(0).values + 1) == 1
+    assert not nearer(v, v.mean(0)).any(), "it is in the middle"
+    assert nearer(v, v.max(0).values + 1).all(), "it is far off"
     assert nearer(torch.tensor([[-3.0], [1.0], [2.0]]), torch.tensor([-2.5])).tolist() == [False, True, True]
 
 
