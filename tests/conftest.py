@@ -10,7 +10,7 @@ import time
 
 import pytest
 import torch
-from helpers import command, layout, runs
+from helpers import command, kills, layout, runs
 
 from equidiff_cli.prior.lightningdit import LightningDiT
 from equidiff_cli.prior.prior import Prior
@@ -72,6 +72,38 @@ def stopped(tmp_path):
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
+
+    return call
+
+
+@pytest.fixture
+def stopped_once(tmp_path, monkeypatch):
+    """Draw a run in one go, and again with a disk that is full when line `number` of a log is to be written, and going
+    on from there; they must have left the same. Returns the directory of the first."""
+
+    def call(number, *words):
+        from equidiff_cli.commands.run import prepare
+        from equidiff_cli.request.schema import composed
+        from equidiff_cli.runs import state, writer
+
+        def run(name):
+            prepare(composed(*words), tmp_path / name)()
+
+        run("alone")
+        lines, append = iter(range(10**6)), writer.append
+
+        def full(*arguments):
+            if next(lines) == number:
+                raise OSError("no space")
+            append(*arguments)
+
+        monkeypatch.setattr(state, "SHARE", 1e9)  # save as often as can be
+        monkeypatch.setattr(writer, "append", full)
+        with pytest.raises(OSError):
+            run("stopped")
+        run("stopped")
+        assert kills.contents(tmp_path / "stopped") == kills.contents(tmp_path / "alone")
+        return tmp_path / "alone"
 
     return call
 

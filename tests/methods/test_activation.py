@@ -104,34 +104,12 @@ def test_points_are_refused():
 SHORT = ("method=activation", "prior=embedded", "prior.steps=1", "null_samples=8", "samples=3", "device=cpu", "batch=2")
 
 
-def test_a_run_that_is_stopped_goes_on_to_the_same_bytes_and_is_evaluated(tmp_path, monkeypatch, equidiff):
-    from helpers import kills
-
-    from equidiff_cli.commands.run import prepare
-    from equidiff_cli.request.schema import composed
-    from equidiff_cli.runs import state, writer
-
-    def run(folder):
-        prepare(composed(*SHORT, "budget.steps=4"), folder)()
-
-    run(tmp_path / "alone")
-    monkeypatch.setattr(state, "SHARE", 1e9)  # save as often as can be
-    calls, append = iter(range(10**6)), writer.append
-
-    def stopping(*arguments):
-        if next(calls) == 7:
-            raise OSError("no space")
-        append(*arguments)
-
-    monkeypatch.setattr(writer, "append", stopping)
-    with pytest.raises(OSError):
-        run(tmp_path / "stopped")
-    run(tmp_path / "stopped")
-    assert kills.contents(tmp_path / "stopped") == kills.contents(tmp_path / "alone")
-    record = json.loads((tmp_path / "alone" / "samples.jsonl").read_text().splitlines()[0])
+def test_a_run_that_is_stopped_goes_on_to_the_same_bytes_and_is_evaluated(tmp_path, stopped_once, equidiff):
+    alone = stopped_once(7, *SHORT, "budget.steps=4")
+    record = json.loads((alone / "samples.jsonl").read_text().splitlines()[0])
     assert record["nfe"] == 0 and record["latent_norm"] is None and record["penalty"] > 0
-    assert not (tmp_path / "alone" / "latents.safetensors").exists()
-    assert not (tmp_path / "alone" / "unguided").exists()
+    assert not (alone / "latents.safetensors").exists()
+    assert not (alone / "unguided").exists()
     done = equidiff("run", *SHORT, "budget.steps=2", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     done = equidiff("evaluate", "run", "null_samples=16", "likelihood=0", "heldout=[]", "typical=0")

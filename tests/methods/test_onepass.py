@@ -172,33 +172,11 @@ SHORT = ("prior=embedded", "prior.steps=2", "null_samples=8", "samples=3", "devi
     [("method=guidance", "prior.solver=heun"), ("method=posterior", "method.inner=1", "method.churn=0.5")],
     ids=["guidance", "posterior"],
 )
-def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(tmp_path, monkeypatch, words):
-    from helpers import kills
-
-    from equidiff_cli.commands.run import prepare
-    from equidiff_cli.request.schema import composed
-    from equidiff_cli.runs import state, writer
-
-    def run(folder):
-        prepare(composed(*SHORT, *words), folder)()
-
-    run(tmp_path / "alone")
-    monkeypatch.setattr(state, "SHARE", 1e9)  # save as often as can be
-    calls, append = iter(range(10**6)), writer.append
-
-    def stopping(*arguments):
-        if next(calls) == 3:
-            raise OSError("no space")
-        append(*arguments)
-
-    monkeypatch.setattr(writer, "append", stopping)
-    with pytest.raises(OSError):
-        run(tmp_path / "stopped")
-    run(tmp_path / "stopped")
-    assert kills.contents(tmp_path / "stopped") == kills.contents(tmp_path / "alone")
-    records = [json.loads(line) for line in (tmp_path / "alone" / "samples.jsonl").read_text().splitlines()]
+def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(stopped_once, words):
+    alone = stopped_once(3, *SHORT, *words)
+    records = [json.loads(line) for line in (alone / "samples.jsonl").read_text().splitlines()]
     assert {(record["steps"], record["nfe"]) for record in records} == {(5, 4) if "heun" in words[1] else (3, 4)}
-    assert (tmp_path / "alone" / "unguided" / "000.png").exists(), "what the same noise gives unsteered"
+    assert (alone / "unguided" / "000.png").exists(), "what the same noise gives unsteered"
 
 
 @pytest.mark.parametrize(("method", "alone"), [("guidance", True), ("posterior", True), ("latent", False)])

@@ -188,45 +188,20 @@ def test_the_account_has_the_exact_interval():
 SHORT = ("method=rejection", "prior=embedded", "prior.steps=1", "null_samples=8", "samples=3", "device=cpu", "batch=2")
 
 
-def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
-    from helpers import kills
-
-    from equidiff_cli.commands.run import prepare
-    from equidiff_cli.request.schema import composed
-    from equidiff_cli.runs import state, writer
-
-    options = (*SHORT, "method.tolerance=3.5", "method.pool=6")
-
-    def run(folder):
-        prepare(composed(*options), folder)()
-
-    run(tmp_path / "alone")
-    monkeypatch.setattr(state, "SHARE", 1e9)  # save as often as can be
-    calls = iter(range(10**6))
-    append = writer.append
-
-    def stopping(*arguments):
-        if next(calls) == 2:
-            raise OSError("no space")
-        append(*arguments)
-
-    monkeypatch.setattr(writer, "append", stopping)
-    with pytest.raises(OSError):
-        run(tmp_path / "stopped")
-    run(tmp_path / "stopped")
-    assert kills.contents(tmp_path / "stopped") == kills.contents(tmp_path / "alone")
-    summary = json.loads((tmp_path / "alone" / "summary.json").read_text())
-    records = [json.loads(line) for line in (tmp_path / "alone" / "samples.jsonl").read_text().splitlines()]
+def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(stopped_once):
+    alone = stopped_once(2, *SHORT, "method.tolerance=3.5", "method.pool=6")
+    summary = json.loads((alone / "summary.json").read_text())
+    records = [json.loads(line) for line in (alone / "samples.jsonl").read_text().splitlines()]
     facts = summary["rejection"]
     assert facts["draws"] == sum(record["steps"] for record in records)
     assert facts["accepted"] == summary["counts"]["converged"] and facts["low"] < facts["rate"] < facts["high"]
-    with open(tmp_path / "alone" / "losses.csv", newline="") as file:
+    with open(alone / "losses.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == facts["draws"] and not any(row["grad_norm"] for row in rows)
     for record in records:
         fits = max(record["loss_unfiltered"], record["loss_filtered"]) <= 3.5**2
         assert fits == (record["status"] == "converged")
-    assert not (tmp_path / "alone" / "unguided").exists(), "its samples are unguided ones"
+    assert not (alone / "unguided").exists(), "its samples are unguided ones"
 
 
 @pytest.mark.parametrize(
