@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from equidiff_cli.pictures.convert import to_tensor
-from equidiff_cli.request.build import part
+from equidiff_cli.request.part import part
 from equidiff_cli.request.schema import composed
 from equidiff_cli.target.small import embedded
 

@@ -13,8 +13,8 @@ from equidiff_cli import __version__
 from equidiff_cli.commands.several import Several, writable
 from equidiff_cli.files import finite, whole, write_json
 from equidiff_cli.report.audits import MARK, render
-from equidiff_cli.request.build import plain_values
 from equidiff_cli.request.check import check_audit
+from equidiff_cli.request.groups import plain
 from equidiff_cli.request.schema import composed
 from equidiff_cli.runs.names import AUDIT, AUDIT_KEYS, AUDIT_PAGE, AUDITED, AUDITS, RECORDS
 from equidiff_cli.study.members import read
@@ -107,7 +107,7 @@ def audited(path, config, models, audit):
 def fingerprint(path, config):
     """What an audit depends on: the records of the run, with the hashes of its pictures, the options with what is in
     the files and folders that they name, and the version."""
-    options = {key: value for key, value in plain_values(config).items() if key not in ELSEWHERE}
+    options = {key: value for key, value in plain(config).items() if key not in ELSEWHERE}
     records = (path / RECORDS).read_bytes() if (path / RECORDS).exists() else b""
     words = [word for value in options.values() for word in (value if isinstance(value, list) else [value])]
     named = [content(word) for word in words if isinstance(word, str)]

@@ -5,8 +5,9 @@ import sys
 
 from huggingface_hub.utils import disable_progress_bars
 
-from equidiff_cli.request.build import part, sources
 from equidiff_cli.request.check import complete
+from equidiff_cli.request.light import sources
+from equidiff_cli.request.part import part
 from equidiff_cli.weights.hub import cached, check, download, locate
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,9 @@ import sys
 import torch
 from huggingface_hub.utils import disable_progress_bars
 
-from equidiff_cli.request.build import bring, light_prior, part, ready
 from equidiff_cli.request.check import complete
+from equidiff_cli.request.light import bring, light_prior, ready
+from equidiff_cli.request.part import part
 from equidiff_cli.target.listing import listed
 
 HEAD = ("layer", "type", "calls", "output for one picture", "channels")

@@ -4,7 +4,7 @@ import math
 import re
 import shlex
 
-from equidiff_cli.request.build import in_units_of
+from equidiff_cli.request.method import in_units_of
 from equidiff_cli.request.part import parameters, part
 
 KEEPING = ("GaussNewton", "Polyak")  # optimisers that keep the norm of the noise by themselves

@@ -8,7 +8,7 @@ from equidiff_cli.checks import number, one_of
 from equidiff_cli.pictures.mask import region_of
 from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.prior.accepted import QUERY, RANDOM
-from equidiff_cli.request.groups import PICTURES, check_group, kind
+from equidiff_cli.request.groups import PICTURES, check_group, kind, plain
 from equidiff_cli.request.schema import composed
 
 WAYS = ("value", "change", "percentile")
@@ -191,8 +191,3 @@ def word(value):
     return (
         value if isinstance(value, str) and value.replace("_", "a").replace(".", "a").isalnum() else json.dumps(value)
     )
-
-
-def plain(node):
-    """A node as plain Python."""
-    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

@@ -4,26 +4,26 @@ What a group's option accepts is checked by the object that its `_target_` names
 objects: they check their options when made, say where their weights come from, and read them only in `build`.
 """
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from equidiff_cli.engine.device import name_of, pick_device, pick_precision, set_tf32
 from equidiff_cli.engine.trial import pictures, try_question
 from equidiff_cli.pictures.read import NOTHING
-from equidiff_cli.prior.accepted import QUERY
 from equidiff_cli.prior.prior import Prior, sample_seed
 from equidiff_cli.request.check import check, check_solver_steps
-from equidiff_cli.request.cluster import PLACES, indices
-from equidiff_cli.request.guard import untouched
+from equidiff_cli.request.cluster import indices
+from equidiff_cli.request.groups import plain
+from equidiff_cli.request.identity import identity_of, own_weights, prior_weights, target_weights
 from equidiff_cli.request.keep import kept
 from equidiff_cli.request.labels import Label, label_of, settled
+from equidiff_cli.request.light import bring, light_prior, prior_of, ready, target_of_term
 from equidiff_cli.request.method import budget_of, in_units_of, method_of, sharing, views_of
-from equidiff_cli.request.part import parameters, part
+from equidiff_cli.request.part import part
 from equidiff_cli.request.question import (
     asked,
     asked_besides,
@@ -38,13 +38,8 @@ from equidiff_cli.request.views import differing, views
 from equidiff_cli.runs.names import FORMAT
 from equidiff_cli.runs.reader import flat
 from equidiff_cli.target import probabilities
-from equidiff_cli.target.adopt import adopt, built
-from equidiff_cli.target.copies import Copied
 from equidiff_cli.target.names import described
 from equidiff_cli.target.target import Target
-from equidiff_cli.weights.hub import find
-from equidiff_cli.weights.modules import Modules
-from equidiff_cli.weights.read import sha256
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +116,11 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     bring(target_source, prior_source, say=log.info)
     query = picture[None].to(device)
     if target is None:
-        described_by = [plain(config, "target"), str(device)]
+        described_by = [plain(config.target), str(device)]
         target = kept("target", described_by, lambda: ready(target_source, query))
     else:
         target = ready(target_source, query)
-    held = objective_of(config, target, query, given, other) if objective is None else objective
+    held = objective_of(config, target, query, given, target_of_term) if objective is None else objective
     mask = region(config, held, query)
     question = asked_besides(config, question_of(config, target, query, *loss, held, mask), target, query, mask)
     if hasattr(getattr(method, "optimizer", None), "rows") and not hasattr(question, "residuals"):
@@ -144,27 +139,16 @@ def build(config: DictConfig, given=(), target=None, objective=None) -> Parts:
     nothing = config.query == NOTHING
     seen = (None, []) if nothing else views(medium, config.query, target, question.objective, query)
     label = settled(label, target, query)
-    described_by = [plain(config, "prior"), str(device), precision, config.compile]
-    prior = kept("prior", described_by, lambda: made(prior_source, device, autocast, config.compile))
+    described_by = [plain(config.prior), str(device), precision, config.compile]
+    prior = kept("prior", described_by, lambda: prior_of(prior_source, device, autocast, config.compile))
     prior = prior.draws_as(label.rule)
     if "near" not in getattr(method, "ignores", ()):  # else no sample begins at any noise
         prior = begun(config, prior, question, query, mask)
     weights = prior_weights(prior) | target_weights(target) | own
     scale, threshold = in_units_of(loss[0], config)
-    settings = flat(OmegaConf.to_container(config, resolve=True)) | {"device": str(device), "precision": precision}
+    settings = flat(plain(config)) | {"device": str(device), "precision": precision}
     settings |= {"loss_scale": scale, "budget.threshold": threshold}
-    settings = {name: value for name, value in settings.items() if name.partition(".")[0] not in PLACES}
-    identity = settings | medium.identify(picture) | {"weights (SHA-256)": weights}
-    if config.shard is not None:
-        identity["shard"] = f"{config.shard} of {config.shards}"
-    if label.asked == QUERY:
-        identity["prior.label (class of the query)"] = label.index
-    if mask is not None:
-        identity |= {"region": "a mask" if isinstance(config.region, str) else settings["region"]}
-        identity |= {"region (SHA-256 of its pixels)": hashlib.sha256(mask.bool().cpu().numpy().tobytes()).hexdigest()}
-    identity |= getattr(method, "identity", {})
-    if config.diverse:  # members of a batch repel each other, so which share one counts
-        identity |= {"diverse (batch)": config.batch}
+    identity = identity_of(settings, weights, medium.identify(picture), label, mask, method)
     return Parts(
         prior=prior,
         target=target,
@@ -214,88 +198,6 @@ def warnings(config: DictConfig, target, question, picture, seen=None, of_query=
     return [*probabilities.warning(target), *of_query, *differing(seen, target, question.objective)]
 
 
-def made(prior_source, device, autocast, compiled):
-    """The prior of a light object, with its velocity compiled if that is asked."""
-    prior = prior_source.build(device=device, autocast=autocast)
-    if compiled:
-        prior.compile()
-    return prior
-
-
-def light_prior(config: DictConfig):
-    """The light object of the group `prior`. One of a user's own that takes no label draws without a class."""
-    taken = parameters(config, "prior")
-    if taken is not None and "label" not in taken and config.prior.get("label", "") is None:
-        config = config.copy()
-        with open_dict(config):
-            del config.prior.label
-    return part(config, "prior")
-
-
-def other(node, query):
-    """The target of a term that names its own, ready."""
-    source = part(OmegaConf.create({"target": node}), "target")
-    bring(source, say=log.info)
-    return ready(source, query)
-
-
-def bring(*light, say):
-    """See that every file of weights of light objects is there, downloading what is published; `ValueError` for what is
-    nowhere.
-
-    Args:
-        say: called with a line before every download.
-    """
-    find([source for one in light for source in sources(one)], say)
-
-
-def sources(light):
-    """Where the weights of a light object come from; nothing for what ships with the package and for a user's own."""
-    return light.sources() if hasattr(light, "sources") else []
-
-
-def ready(target_source, query):
-    """The `Target` of a light object, or of what a user's `target._target_` returned, on the device of the query.
-
-    What it was found to be is kept with it: `states`, the SHA-256 of networks whose weights are in no file that is
-    known for sure, and `gives_probabilities`.
-    """
-    with untouched("target"):
-        made = built(target_source)
-        target = adopt(made, query)
-    target.model.to(query.device)
-    ours = made is not target_source and type(target_source).__module__.startswith("equidiff_cli.")
-    target.states = {} if ours else Modules().digests(made)
-    target.gives_probabilities = probabilities.are_given(target, pictures(query))
-    return target
-
-
-def prior_weights(prior):
-    """SHA-256 of the files of a prior's weights, by `prior/` and the file's name: a target's may have the same name."""
-    return {f"prior/{name}": digest for name, digest in prior.weights.items()}
-
-
-def target_weights(target, digest=sha256):
-    """The same of a target, by `target/` and the file's name; `digest` gives the SHA-256 of a file."""
-    files = {f"target/{file.name}": digest(file) for file in target.files}
-    return files | {f"target/{name}": state for name, state in target.states.items()}
-
-
-def own_weights(target, **parts):
-    """SHA-256 of the networks in a user's own parts but for those of the target, by group, kind and place."""
-    modules, found = Modules(), {}
-    for _ in modules.of(bare(target)):
-        pass  # now they are known
-    for group, made in parts.items():
-        found |= {f"{group}/{name}": state for name, state in modules.digests(bare(made)).items()}
-    return found
-
-
-def bare(made):
-    """What was made, without the wrapper that hands it copies."""
-    return made.made if isinstance(made, Copied) else made
-
-
 def recorded(run):
     """The configuration that a finished run (of `runs/reader.py`) was made with, to build its parts again.
 
@@ -310,13 +212,3 @@ def recorded(run):
     if run.finished and run.summary.get("format") != FORMAT:
         raise ValueError(f"{run.path}: was made by another version, its parts are not those of this one; draw it again")
     return config
-
-
-def plain(config: DictConfig, group: str):
-    """A group as a nested dict, to compare and to keep."""
-    return OmegaConf.to_container(config[group], resolve=True)
-
-
-def plain_values(config: DictConfig):
-    """The values of a configuration without groups, as JSON takes them."""
-    return OmegaConf.to_container(config, resolve=True)

@@ -1,6 +1,6 @@
 """What the groups hold, checked without importing what they name, which may take seconds.
 
-A value that only a network or a user's own code can judge is checked where that is loaded, in `build.py`.
+A value that only a network or a user's own code can judge is checked where that is loaded, from `build.py`.
 """
 
 import logging
@@ -79,3 +79,8 @@ def silent(name):
         yield
     finally:
         logger.disabled = before
+
+
+def plain(node):
+    """A node as plain Python."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

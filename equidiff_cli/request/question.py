@@ -11,8 +11,8 @@ from equidiff_cli.parts.attribution import attributed
 from equidiff_cli.parts.wrapped import Apart, Evidence, OfEvidence, Within
 from equidiff_cli.pictures.mask import region_of
 from equidiff_cli.prior.starts import Starts
-from equidiff_cli.request.asking import composed_terms, plain, shares
-from equidiff_cli.request.groups import kind
+from equidiff_cli.request.asking import composed_terms, shares
+from equidiff_cli.request.groups import kind, plain
 from equidiff_cli.request.part import part
 from equidiff_cli.request.terms import All
 from equidiff_cli.target.copies import copied

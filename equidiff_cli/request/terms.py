@@ -9,7 +9,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from equidiff_cli.parts.together import Together
-from equidiff_cli.request.asking import composed_terms, plain
+from equidiff_cli.request.asking import composed_terms
+from equidiff_cli.request.groups import plain
 from equidiff_cli.request.part import part
 from equidiff_cli.target.copies import copied
 

@@ -15,8 +15,7 @@ from equidiff_cli.pictures import perturb
 from equidiff_cli.pictures.read import NOTHING
 from equidiff_cli.prior.prior import Prior
 from equidiff_cli.request.asking import composed_terms
-from equidiff_cli.request.build import plain
-from equidiff_cli.request.groups import kind
+from equidiff_cli.request.groups import kind, plain
 from equidiff_cli.request.schema import EvaluateConfig
 from equidiff_cli.study.law import law_of
 from equidiff_cli.study.members import Members
@@ -139,7 +138,7 @@ class Case:
         """Which of the values (K,) were to reach a number of their own, however near it is to the query's."""
         config = self.run.config
         several = kind(config.objective) == "All"
-        terms = composed_terms(plain(config.objective, "terms")) if several else [(None, None, config.question, 1.0)]
+        terms = composed_terms(plain(config.objective.terms)) if several else [(None, None, config.question, 1.0)]
         return torch.tensor([kind(question) == "Reach" for _, _, question, _ in terms])[self.owners()]
 
     @torch.no_grad()

@@ -10,8 +10,7 @@ import torch
 
 from equidiff_cli.methods.rejection import Rejection
 from equidiff_cli.metrics.weighted import CUT, effective, gaussian_weights, thinned
-from equidiff_cli.request.build import plain
-from equidiff_cli.request.groups import kind
+from equidiff_cli.request.groups import kind, plain
 from equidiff_cli.request.question import is_endless
 from equidiff_cli.study.members import Members, read
 from equidiff_cli.study.sets import Set
@@ -113,7 +112,7 @@ def accepted(run: Members, reference: Members):
     if (method := reference.config.method.get("_target_")) != METHOD:
         raise ValueError(f"{where}: was drawn with method._target_={method}; give a run of method=rejection")
     for group in SAME:
-        mine, theirs = (plain(one.config, group) if group in one.config else {} for one in (run, reference))
+        mine, theirs = (plain(one.config[group]) if group in one.config else {} for one in (run, reference))
         if mine != theirs:
             key = next(key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key))
             raise ValueError(

@@ -36,7 +36,7 @@ class Members:
     """What a run left behind, as far as it can be used.
 
     Args:
-        config: the composed configuration, from which `request/build.py` builds the run's parts again.
+        config: the composed configuration, from which `models.py` builds the run's parts again.
         query: (1, 3, H, W) in [0, 1], the picture that the target saw.
         records: of the samples whose picture is there and unaltered, by index.
         pictures: (N, 3, H, W) in [0, 1], one a record.

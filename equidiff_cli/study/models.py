@@ -9,17 +9,11 @@ from equidiff_cli.engine.trial import steady
 from equidiff_cli.parts.wrapped import Evidence, OfEvidence
 from equidiff_cli.pictures.folder import pictures_of
 from equidiff_cli.prior.accepted import QUERY
-from equidiff_cli.request.build import (
-    bring,
-    light_prior,
-    own_weights,
-    part,
-    plain,
-    prior_weights,
-    ready,
-    target_weights,
-)
+from equidiff_cli.request.groups import plain
+from equidiff_cli.request.identity import own_weights, prior_weights, target_weights
 from equidiff_cli.request.labels import label_of
+from equidiff_cli.request.light import bring, light_prior, ready
+from equidiff_cli.request.part import part
 from equidiff_cli.request.question import evidence, objective_of
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.cache import cached
@@ -56,7 +50,7 @@ class Models:
         if key != self.prior_key:
             precision, autocast = pick_precision(asked, self.device)
             self.prior = light.build(device=self.device, autocast=autocast)
-            self.facts = {"prior": plain(run.config, "prior"), "weights": self.prior.weights}
+            self.facts = {"prior": plain(run.config.prior), "weights": self.prior.weights}
             self.facts |= {"precision": precision}
             self.prior_key, self.null = key, None
         rule = label_rule(run, light)
@@ -218,4 +212,4 @@ def label_rule(run, light):
 
 
 def _key(config, group):
-    return json.dumps(plain(config, group), sort_keys=True)
+    return json.dumps(plain(config[group]), sort_keys=True)

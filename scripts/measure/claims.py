@@ -23,7 +23,7 @@ from equidiff_cli.metrics.frechet import covered
 from equidiff_cli.pictures.convert import to_image
 from equidiff_cli.pictures.folder import pictures_of
 from equidiff_cli.prior.sampler import Adjoint
-from equidiff_cli.request.build import light_prior
+from equidiff_cli.request.light import light_prior
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.null import unguided
 from scripts.measure import typical

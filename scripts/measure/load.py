@@ -13,7 +13,7 @@ import torch
 
 from equidiff_cli.engine.device import peak_memory
 from equidiff_cli.prior import published  # noqa: F401  what the imports use is not the loader's
-from equidiff_cli.request.build import light_prior
+from equidiff_cli.request.light import light_prior
 from equidiff_cli.request.schema import composed
 
 

@@ -21,7 +21,7 @@ from equidiff_cli.metrics.diversity import cosine_distances, vendi_score
 from equidiff_cli.metrics.frechet import covered, frechet_distance
 from equidiff_cli.metrics.saturation import saturation
 from equidiff_cli.pictures.convert import to_image
-from equidiff_cli.request.build import light_prior
+from equidiff_cli.request.light import light_prior
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.law import FEWEST
 from equidiff_cli.study.metric import MEAN

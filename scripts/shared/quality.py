@@ -4,7 +4,7 @@ import torch
 
 from equidiff_cli.metrics import frechet, spectrum
 from equidiff_cli.prior.prior import NULL_STREAM, sample_seed
-from equidiff_cli.request.build import light_prior
+from equidiff_cli.request.light import light_prior
 from equidiff_cli.request.schema import composed
 from equidiff_cli.study.cache import cached
 

@@ -215,7 +215,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(stopped_once):
     ],
 )
 def test_what_it_has_no_use_for_is_refused(word, name):
-    from equidiff_cli.request.build import method_of
+    from equidiff_cli.request.method import method_of
     from equidiff_cli.request.schema import composed
 
     words = ["method=rejection", word]
@@ -237,7 +237,7 @@ def test_a_run_that_cannot_find_a_member_is_refused(equidiff):
 
 
 def test_parts_see_its_budget():
-    from equidiff_cli.request.build import budget_of
+    from equidiff_cli.request.method import budget_of
     from equidiff_cli.request.schema import composed
 
     config = composed("method=rejection")

@@ -10,9 +10,13 @@ from omegaconf import OmegaConf
 
 from equidiff_cli.parts.distances import SquaredL2
 from equidiff_cli.parts.questions import Invariance
-from equidiff_cli.request.build import build, light_prior, method_of, part, question_of, ready, sources
+from equidiff_cli.request.build import build
 from equidiff_cli.request.check import check
 from equidiff_cli.request.help import command_help, groups
+from equidiff_cli.request.light import light_prior, ready, sources
+from equidiff_cli.request.method import method_of
+from equidiff_cli.request.part import part
+from equidiff_cli.request.question import question_of
 from equidiff_cli.request.schema import composed, configs
 from equidiff_cli.runs import reader
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from equidiff_cli.request.build import part, ready
 from equidiff_cli.request.guard import untouched
+from equidiff_cli.request.light import ready
+from equidiff_cli.request.part import part
 
 
 def test_settings_are_as_before_also_after_an_error():

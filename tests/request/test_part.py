@@ -2,8 +2,9 @@
 
 import pytest
 
-from equidiff_cli.request.build import method_of, part
 from equidiff_cli.request.check import check
+from equidiff_cli.request.method import method_of
+from equidiff_cli.request.part import part
 from equidiff_cli.request.schema import composed
 
 OWN = '''

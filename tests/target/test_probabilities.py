@@ -7,7 +7,7 @@ from torch import nn
 from equidiff_cli.engine.trial import pictures
 from equidiff_cli.metrics.agreement import jensen_shannon
 from equidiff_cli.parts.objectives import Logit, Logits, Probability
-from equidiff_cli.request.build import ready
+from equidiff_cli.request.light import ready
 from equidiff_cli.target.probabilities import logits, warning
 from equidiff_cli.target.small import embedded
 
