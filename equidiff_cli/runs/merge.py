@@ -16,7 +16,8 @@ from equidiff_cli.files import finite, whole, write_json
 from equidiff_cli.pictures.medium import Pictures
 from equidiff_cli.runs import names
 from equidiff_cli.runs.hindsight import off_the_shell
-from equidiff_cli.runs.reader import noiseless, read, records_of
+from equidiff_cli.runs.parse import records_of
+from equidiff_cli.runs.reader import noiseless, read
 from equidiff_cli.runs.recorder import caption, walked
 
 OF_ONE = "shard"  # of a configuration: what a shard has and the whole has not

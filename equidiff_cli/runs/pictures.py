@@ -5,7 +5,8 @@ from pathlib import Path
 
 from equidiff_cli.files import whole
 from equidiff_cli.runs import names
-from equidiff_cli.runs.reader import STATUSES, records_of
+from equidiff_cli.runs.parse import records_of
+from equidiff_cli.runs.reader import STATUSES
 
 COLUMNS = ("query", "run", "samples", *STATUSES, "on_file", "finished")
 

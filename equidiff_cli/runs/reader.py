@@ -7,20 +7,18 @@ Nothing here needs torch, a model or a configuration group: evaluation, report, 
     run.latents["z_start"]  # (N, C, H, W) float32
 """
 
-import csv
 import hashlib
-import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from equidiff_cli.runs import names
+from equidiff_cli.runs.parse import json_of, last_line, losses_of, records_of, yaml_of
 
 STATUSES = ("converged", "budget", "nonfinite")
 
@@ -196,39 +194,29 @@ class Run:
 def read(path, name=None):
     """The `Run` in the directory `path`; `ValueError` if a file of it is damaged."""
     path = Path(path)
-    summary = _json(path / names.SUMMARY) or {}
-    config = _yaml(path / names.ASKED / "config.yaml") or {}
+    summary = json_of(path / names.SUMMARY) or {}
+    config = yaml_of(path / names.ASKED / "config.yaml") or {}
     records = records_of(path / names.RECORDS)
-    evaluation = _json(path / names.EVALUATION)
+    evaluation = json_of(path / names.EVALUATION)
     run = Run(
         path=path,
         name=path.resolve().name if name is None else name,
         finished=bool(summary),
         records=records,
-        settings=summary.get("configuration") or _json(path / names.STATE / "configuration.json") or flat(config),
+        settings=summary.get("configuration") or json_of(path / names.STATE / "configuration.json") or flat(config),
         config=config,
         summary=summary,
-        losses=_losses(path / names.LOSSES),
+        losses=losses_of(path / names.LOSSES),
         evaluation=evaluation,
-        explanation=_json(path / names.EXPLANATION),
-        overrides=_yaml(path / names.ASKED / "overrides.yaml") or [],
-        hydra=(_yaml(path / names.ASKED / "hydra.yaml") or {}).get("hydra") or {},
+        explanation=json_of(path / names.EXPLANATION),
+        overrides=yaml_of(path / names.ASKED / "overrides.yaml") or [],
+        hydra=(yaml_of(path / names.ASKED / "hydra.yaml") or {}).get("hydra") or {},
         missing={entry["file"]: entry["why"] for entry in (evaluation or {}).get("missing", [])},
     )
     if not (run.finished or records or (path / names.STATE).exists()):
-        run.failure = _last_line(path / names.LOG)
+        run.failure = last_line(path / names.LOG)
     run.missing |= {record["file"]: why for record in records if (why := not_the_measured(run, record))}
     return run
-
-
-def records_of(file):
-    """The lines of `samples.jsonl` by index; the last line of a run that is still going may be half written."""
-    lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
-    try:
-        records = [json.loads(line) for line in lines if line.endswith("\n")]
-        return sorted(records, key=lambda record: record["index"])
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{file.parent}: {file.name} is damaged, a line is not a record of a sample") from None
 
 
 def flat(config, prefix=""):
@@ -280,46 +268,3 @@ def not_the_measured(run, record):
     if "sha256" in record and hashlib.sha256(file.read_bytes()).hexdigest() != record["sha256"]:
         return "replaced"
     return ""
-
-
-def _json(file):
-    if not file.is_file():
-        return None
-    try:
-        return json.loads(file.read_text())
-    except ValueError:
-        raise ValueError(f"{file.parent}: {file.name} is damaged, it is not JSON") from None
-
-
-def _yaml(file):
-    if not file.is_file():
-        return None
-    try:
-        return yaml.safe_load(file.read_text())
-    except yaml.YAMLError:
-        raise ValueError(f"{file.parent}: {file.name} is damaged, it is not YAML") from None
-
-
-def _losses(file):
-    losses = {}
-    if file.is_file():
-        with open(file, newline="") as opened:
-            reader = csv.DictReader(opened)
-            for row in reader:
-                if None in row.values():  # the last line, half written
-                    continue
-                columns = losses.setdefault(int(row.pop("sample")), {"step": []})
-                columns["step"].append(int(row.pop("step")))
-                for name, text in row.items():
-                    columns.setdefault(name, []).append(_finite(text))
-    return losses
-
-
-def _finite(text):
-    value = float(text or "nan")
-    return value if math.isfinite(value) else None
-
-
-def _last_line(file):
-    lines = [line for line in file.read_text().splitlines() if line.strip()] if file.is_file() else []
-    return lines[-1] if lines else "nothing was written"

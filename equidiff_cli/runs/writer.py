@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from equidiff_cli.files import append, finite, flush, halves, whole, write_json
 from equidiff_cli.pictures.convert import to_image
 from equidiff_cli.runs import names
-from equidiff_cli.runs.reader import records_of
+from equidiff_cli.runs.parse import records_of
 
 LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # of a file system that has no flock
 MEMORY = ("batch", "checkpoint")  # may be others when a run goes on: results do not depend on them, up to rounding
