@@ -14,6 +14,8 @@ from equidiff_cli.prior.prior import sample_seed
 from equidiff_cli.request.build import build
 from equidiff_cli.request.schema import composed
 
+NEVER = 1e-30  # a threshold that no sample reaches
+
 
 class Bench:
     """The parts of a run on the shipped models with the default settings, and one gradient a step: that of Algorithm 1.

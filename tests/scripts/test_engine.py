@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from scripts.measure import engine
+from scripts.measure import against, engine
 
 CPU = torch.device("cpu")
 
@@ -43,7 +43,7 @@ def test_a_static_batch_goes_on_until_its_slowest_member_is_there(monkeypatch, m
         loss = torch.tensor([0.0 if len(calls) == member else 1.0 for member in members])
         return {"loss": loss}, torch.zeros_like(z0), None
 
-    monkeypatch.setattr(engine, "evaluate", evaluate)
+    monkeypatch.setattr(against, "evaluate", evaluate)
     bench = SimpleNamespace(
         prior=SimpleNamespace(noise=lambda seed: torch.zeros(1, 1, 1)),
         optimizer=SimpleNamespace(init=lambda z: {}, step=lambda z, grad, state: (z, state)),
@@ -51,7 +51,7 @@ def test_a_static_batch_goes_on_until_its_slowest_member_is_there(monkeypatch, m
         device=CPU,
         budget=dict(steps=5, threshold=0.5),
     )
-    engine.run_group(bench, range(len(members)))
+    against.run_group(bench, range(len(members)))
     assert calls == [len(members)] * steps
 
 
