@@ -15,7 +15,7 @@ def matches(mine, other):
     """
     if mine == other:
         return [(i, i) for i in range(len(mine))]
-    if numbered(mine) or numbered(other):
+    if nameless(mine) or nameless(other):
         return []
     found = {}
     for spelled in (whole, each):  # the whole name first: "maillot" is not "maillot, tank suit"
@@ -43,7 +43,7 @@ def each(names):
     return {plain(name) for name in names.split(", ")}
 
 
-def numbered(classes):
+def nameless(classes):
     """Whether classes have numbers in place of names."""
     return list(classes) == [str(i) for i in range(len(classes))]
 
