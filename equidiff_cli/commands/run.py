@@ -35,8 +35,8 @@ def work(parts, run):
     """Draw the samples; every event is taken by what writes it down, what shows it and what can go on from it."""
     if run.finished:
         return [run.path]
-    steps = parts.steps + getattr(parts.method, "length", 0)  # moves of a chain, where there is one
-    progress = Progress(len(parts.seeds), steps, parts.threshold)
+    length = getattr(parts.method, "length", 0)  # moves of a chain, where there is one
+    progress = Progress(len(parts.seeds), parts.steps, parts.threshold, length)
 
     def say(how, plan):
         progress.say(f"{run.path}: {parts.asks}; {how} ({plan})")
