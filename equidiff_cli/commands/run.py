@@ -70,9 +70,7 @@ def work(parts, run):
     found = "; ".join(filter(None, (progress.counts(), recorder.lost())))
     progress.say(f"{found}; pictures in {run.samples}, side by side in {run.grid}")
     if getattr(parts.question, "endless", False):
-        progress.say(
-            "nothing was to be reached: the budget was used up, the highest and lowest values stand in the records"
-        )
+        progress.say("what is raised or lowered has no end: the budget was used up; samples.jsonl has the values")
     elif outcome:
         progress.say(outcome)
     return [run.path]
