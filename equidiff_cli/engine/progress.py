@@ -113,10 +113,11 @@ class Progress:
         """One plain line on standard error."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def counts(self):
-        """How many samples have which status, in words."""
-        tally = [f"{sum(row[0] == s for row in self.rows.values())} {s}" for s in COLOURS]
-        return f"{len(self.used)} of {self.samples} samples finished (" + ", ".join(tally) + ")"
+    def counts(self, zeros=True):
+        """How many samples have which status, in words; `zeros`: those that none has, too."""
+        tally = {status: sum(row[0] == status for row in self.rows.values()) for status in COLOURS}
+        words = ", ".join(f"{count} {status}" for status, count in tally.items() if count or zeros)
+        return f"{len(self.used)} of {self.samples} samples finished" + (f" ({words})" if words else "")
 
     def most(self):
         """The seconds left if all samples use up their budget and every step takes as long as those so far."""
@@ -138,7 +139,9 @@ class Progress:
 
     def table(self):
         """The live display: one row a sample, those in work first if there are many."""
-        table = Table(title=f"{self.counts()}\nthreshold {self.threshold:g}, {self.left()}", title_justify="left")
+        table = Table(
+            title=f"{self.counts(zeros=False)}\nthreshold {self.threshold:g}, {self.left()}", title_justify="left"
+        )
         for column in ("sample", "status", "move" if self.length else "step", "loss", "to the threshold"):
             table.add_column(column, justify="left" if column in ("status", "to the threshold") else "right")
         rows = sorted(self.rows.items())
