@@ -50,6 +50,7 @@ def work(parts, run):
     if new and (forecast := getattr(parts.method, "forecast", None)):
         line = forecast(parts.prior, parts.question, len(parts.seeds), parts.null_samples, state.memory)
         progress.say(line)
+        progress.foretold = True
     progress.resume(run.records())
     recorder = Recorder(run, parts, state)
     with deferred() as signals, progress:

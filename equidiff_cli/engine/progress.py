@@ -28,6 +28,7 @@ class Progress:
 
     def __init__(self, samples, steps, threshold, length=0):
         self.samples, self.steps, self.threshold, self.length = samples, steps, threshold, length
+        self.foretold = False  # whether the method has said what it takes; set by who asked it
         self.moves, self.moved, self.walking = {}, 0, None  # of each sample; of all since `walking`, a time
         self.console = Console(stderr=True)
         self.rows, self.used = {}, []  # index -> (status, steps, loss); steps that finished samples took
@@ -70,7 +71,7 @@ class Progress:
             if first_move and (about := self.pace()) > LONG:
                 left = f"{self.samples - len(self.used)} chains of {self.length} moves"
                 self.say(f"about {duration(about)} for {left}, by the time of the first move")
-        elif first and (most := self.most()) > LONG:
+        elif first and not self.foretold and (most := self.most()) > LONG:
             left = f"{self.samples - len(self.used)} samples (budget {self.steps} steps)"
             self.say(f"at most about {duration(most)} for {left}, by the time of the first step")
         if self.live:

@@ -86,6 +86,15 @@ def test_a_long_run_says_at_its_first_step_how_long_it_takes_at_most(make, clock
         assert text.getvalue() == first, "once"
 
 
+def test_what_the_method_foretold_is_not_said_again(make, clock):
+    progress, text = make(samples=404)
+    progress.foretold = True
+    with progress:
+        clock.now += 9
+        progress.take(step([0, 1], 1, [1.0, 1.0]))
+    assert text.getvalue() == ""
+
+
 def test_a_run_that_goes_on_says_how_long_the_rest_takes(make, clock):
     progress, text = make(samples=3, steps=100)
     progress.resume([{"index": 0, "status": "budget", "steps": 100, "loss": 0.1}])
