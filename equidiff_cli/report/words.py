@@ -151,6 +151,11 @@ def facts(run):
     elif "budget.threshold" in settings:
         threshold, steps = setting(settings["budget.threshold"]), settings["budget.steps"]
         rows.append(("Stop", f"after {steps} steps" if endless(run) else f"loss below {threshold}, or {steps} steps"))
+    if part(run, "method") == "Walk":
+        forget, keep, every = (settings[f"method.{key}"] for key in ("forget", "keep", "every"))
+        rows.append(
+            ("Then", f"a chain of {forget + keep * every} moves; {keep} states are kept, the last one is shown")
+        )
     prior = str(run.summary.get("prior") or settings.get("prior.name") or part(run, "prior"))
     solver = (
         f", {settings['prior.steps']} {settings.get('prior.solver', '')} steps" if "prior.steps" in settings else ""
