@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 from equidiff_cli.cluster import slurm
 from equidiff_cli.cluster.watch import from_beside, watching
+from equidiff_cli.engine.interrupt import deferred
 from equidiff_cli.errors import Failed, Stopped, WrongRequest
 from equidiff_cli.files import whole
 from equidiff_cli.request.launchers import here, launch
@@ -67,15 +68,16 @@ def in_queue(asked, todo, say):
     still = slurm.queue(set(known.values())) if known else {}
     if still is None:
         raise Failed("cluster=slurm: Slurm does not answer, so it is unknown whether these runs are in work already")
-    new = [task for task in todo if known.get(key(asked, task)) not in still]
+    new, signals = [task for task in todo if known.get(key(asked, task)) not in still], []
     if new:
         jobs = chunks(new, asked.cluster["chunk"])
         slurm.check(asked.cluster, len(jobs))
         asked.prepare()
-        ids = slurm.submit(asked.cluster, asked.sweep / names.JOBS_LOGS, jobs)
-        known |= {key(asked, task): one for one, tasks in zip(ids, jobs, strict=True) for task in tasks}
-        with whole(asked.sweep / names.JOBS) as beside:
-            beside.write_text(json.dumps(known, indent=1) + "\n")
+        with deferred() as signals:  # else jobs would be in the queue that nobody knows of
+            ids = slurm.submit(asked.cluster, asked.sweep / names.JOBS_LOGS, jobs)
+            known |= {key(asked, task): one for one, tasks in zip(ids, jobs, strict=True) for task in tasks}
+            with whole(asked.sweep / names.JOBS) as beside:
+                beside.write_text(json.dumps(known, indent=1) + "\n")
     ids = {known[key(asked, task)] for task in todo}
     if not ids:
         return True
@@ -86,6 +88,8 @@ def in_queue(asked, todo, say):
         say(f"not waiting; the same command with {asked.again} cluster.wait=true collects, scancel {arrays} stops it")
         return False
     try:
+        if signals:
+            raise KeyboardInterrupt
         wait(asked, ids, say)
     except KeyboardInterrupt:
         said = f"interrupted; jobs go on, scancel {arrays} stops them"

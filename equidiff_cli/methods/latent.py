@@ -10,6 +10,8 @@ from equidiff_cli.methods.events import BUDGET, CONVERGED, GOING, NONFINITE, STA
 from equidiff_cli.parts.newton import Linear
 from equidiff_cli.prior.sampler import Adjoint
 
+ROUNDINGS = 16  # of a picture near the threshold, tried at most
+
 
 class Latent:
     """Lines 3-14: members of the invariant set by descent on the starting noise, through the whole sampler.
@@ -95,7 +97,8 @@ def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint(), rows=None)
         parts = question(x.clone())  # lines 9-10
         known = (parts[0] + parts[1]).detach().cpu()  # line 12 waits for the device
         if (near := known < threshold).any():  # they leave if their files agree
-            x = torch.where(near.to(x.device).view(-1, *[1] * (x.ndim - 1)), prior.filed(x), x)
+            filed = rounded(prior, question, x, near, threshold)
+            x = torch.where(near.to(x.device).view(-1, *[1] * (x.ndim - 1)), filed, x)
             parts = parts[4:]  # a penalty is of all samples: it stays; what else was kept for the gradient is let go
             parts = [*question(x.clone())[:4], *parts]
             known = (parts[0] + parts[1]).detach().cpu()
@@ -124,6 +127,26 @@ def evaluate(prior, question, z0, last, threshold, adjoint=Adjoint(), rows=None)
         **({"penalty": penalty} if besides else {}),
     )
     return {name: value.detach() for name, value in measured.items()}, slope, status
+
+
+def rounded(prior, question, x, near, threshold):
+    """Pictures x (n, 3, H, W) as their files have them: of several roundings each that with the lowest loss.
+
+    A rounding moves the loss by more than what is left of it near the threshold, and costs a pass of the target alone.
+    No more are tried once all samples that are `near` (n,) are below the threshold.
+    """
+    best, lowest = None, torch.full((len(x),), torch.inf, device=x.device)
+    for number in range(1 if prior.levels is None else ROUNDINGS):
+        filed = prior.filed(x, number)
+        with torch.no_grad():
+            unfiltered, filtered, *_ = question(filed.clone())
+        loss = (unfiltered + filtered).nan_to_num(torch.inf)
+        better = (loss < lowest).view(-1, *[1] * (x.ndim - 1))
+        best = filed if best is None else torch.where(better, filed, best)
+        lowest = torch.minimum(loss, lowest)
+        if (lowest.cpu()[near] < threshold).all():
+            break
+    return best
 
 
 def lessened(besides):

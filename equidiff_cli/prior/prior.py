@@ -12,6 +12,7 @@ from equidiff_cli.prior.sampler import Adjoint
 from equidiff_cli.weights.hub import Source
 
 NULL_STREAM = 2**64  # a third word of entropy keeps unguided samples apart from those of every run, seed < 2**32
+DITHER = 0.25  # levels by which a dither may move a value, at most
 LABEL_STREAM = 2**65  # and the classes of samples apart from all noise
 
 
@@ -190,10 +191,19 @@ class Prior:
             x = self.decoder.decode(z * self.std + self.mean).sample.float()
         return ((x + 1) / 2).clamp(0, 1)
 
-    def filed(self, x):
+    def filed(self, x, number=0):
         """Pictures (N, 3, H, W) as their files have them, rounded; the gradient is that of x, "straight through"
-        (Bengio, Leonard & Courville 2013)."""
-        return x if self.levels is None else x + ((x * self.levels).round() / self.levels - x).detach()
+        (Bengio, Leonard & Courville 2013).
+
+        Args:
+            number: 0: to the nearest level. Others: each with a dither of its own, the same for all pictures, so that
+                values close to the middle between two levels may go to either (Widrow & Kollar 2008, chapter 19).
+        """
+        if self.levels is None:
+            return x
+        dither = DITHER * (2 * torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(number)) - 1)
+        dither = dither.to(x) if number else 0
+        return x + ((x * self.levels + dither).round() / self.levels - x).detach()
 
     @torch.no_grad()
     def sample(self, noise, batch):

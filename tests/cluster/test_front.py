@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import SimpleNamespace
@@ -12,8 +14,9 @@ from helpers.kills import contents
 
 from equidiff_cli.api import open_run
 from equidiff_cli.cluster import slurm
-from equidiff_cli.cluster.front import chunks
+from equidiff_cli.cluster.front import chunks, front
 from equidiff_cli.cluster.watch import Watch, samples
+from equidiff_cli.errors import Stopped
 from equidiff_cli.request.job import Task
 from equidiff_cli.request.jobs import Wanted, asked
 from equidiff_cli.runs import merge as merging
@@ -164,6 +167,22 @@ def test_what_squeue_says(monkeypatch):
     assert slurm.ended("7") == slurm.Ended("CANCELLED", 143)
     answer(1)
     assert slurm.ended("7") == slurm.Ended(None, None)
+
+
+def test_jobs_that_are_being_submitted_are_not_forgotten(tmp_path, monkeypatch):
+    """A Ctrl-C meanwhile waits until it is written down which they are."""
+
+    def submit(cluster, folder, jobs):
+        os.kill(os.getpid(), signal.SIGINT)
+        return [f"7_{k}" for k in range(len(jobs))]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm, "check", lambda *_: None)
+    monkeypatch.setattr(slurm, "submit", submit)
+    wanted = asked(["cluster=slurm", "seed=1,2", "prior=embedded", "hydra.sweep.dir=S"])
+    with pytest.raises(Stopped, match=r"jobs go on, scancel 7 stops them; .* hydra\.sweep\.dir=S goes on"):
+        front(wanted, print, print)
+    assert json.loads((tmp_path / "S" / "jobs.json").read_text()) == {"0": "7_0", "1": "7_1"}
 
 
 def test_how_far_runs_have_come(tmp_path, capsys):

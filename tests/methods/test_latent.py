@@ -1,5 +1,7 @@
 """The loop: gradients, the threshold, the budget, the best pair, independence of the batch, failures."""
 
+import copy
+
 import pytest
 import torch
 
@@ -322,6 +324,24 @@ def test_padded_batches_give_the_same_bytes_whoever_shares_them(tiny_prior, inva
         for index, sample in apart.items():
             assert sample.steps == whole[index].steps > 2
             assert all(torch.equal(value, whole[index].best[name]) for name, value in sample.best.items())
+
+
+def test_of_several_roundings_the_one_with_the_lowest_loss_is_kept(tiny_prior, invariance):
+    """Each sample's own, found by trying all; only the plain one where that will do or files keep all."""
+    prior = copy.copy(tiny_prior)
+    prior.levels = 255
+    x = tiny_prior.decode(tiny_prior.flow(torch.stack([tiny_prior.noise(seed) for _, seed in SEEDS]))).detach()
+    tried = torch.stack([prior.filed(x, number) for number in range(latent.ROUNDINGS)])
+    losses = torch.stack([sum(invariance(filed)[:2]) for filed in tried])
+    best = losses.argmin(0)
+    assert len(best.unique()) > 2
+    everyone = torch.ones(len(x), dtype=torch.bool)
+    kept = latent.rounded(prior, invariance, x, everyone, losses.min() / 2)
+    assert torch.equal(kept, tried[best, torch.arange(len(x))])
+    assert torch.equal(latent.rounded(prior, invariance, x, everyone, 2 * losses[0].max()), tried[0])
+    some = losses[0] < losses[0].median()
+    assert torch.equal(latent.rounded(prior, invariance, x, some, losses[0].median()), tried[0])
+    assert latent.rounded(tiny_prior, invariance, x, everyone, 0.0) is x
 
 
 def test_a_sample_that_is_stuck_starts_again_and_says_so(tiny_prior, invariance):

@@ -257,3 +257,16 @@ def test_what_is_measured_is_what_a_file_keeps(make):
     (grad,) = torch.autograd.grad(filed.square().sum(), x)
     torch.testing.assert_close(grad, 2 * filed.detach())
     assert make(levels=None).filed(x) is x
+
+
+def test_roundings_of_a_picture_differ_and_keep_close_to_it(make):
+    prior, x = make(), torch.rand(2, 3, 16, 16).clamp(0.1, 1).requires_grad_()
+    several = [prior.filed(x, number) for number in range(5)]
+    for number, filed in enumerate(several):
+        levels = filed.detach() * 255
+        torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+        assert 0.5 < (levels - 255 * x).abs().max() <= 0.75 or not number
+        assert filed.max() <= 1.0 and torch.equal(filed, prior.filed(x, number))
+        assert torch.equal(torch.autograd.grad(filed.sum(), x)[0], torch.ones_like(x))
+        for other in several[:number]:  # a quarter of a level moves an eighth of all values
+            assert 0.05 < (other - filed).abs().gt(1e-3).float().mean() < 0.35
