@@ -85,7 +85,7 @@ def query(run):
 
 def given(run):
     """The query as it was given."""
-    return str(run.summary.get("query") or run.settings.get("query", "unknown"))
+    return str(run.summary.get("query") or run.settings.get("query") or run.config.get("query") or "unknown")
 
 
 def asks(run):
