@@ -64,6 +64,7 @@ def test_a_percentile_without_a_query(ask, tmp_path):
     (tmp_path / "none").mkdir()  # a folder of that name is ./none
     run, page = ask(*words, evaluated=True)
     about = run.metrics
+    assert about["invariance.query_outlyingness"]["reason"] == "there was no query"
     assert about["agreement.gap"]["reason"] == about["frequency.high_frequency_query"]["reason"] == "there was no query"
     assert about["diversity.query_target"]["value"] is None and about["invariance.error_median"]["value"] is not None
     assert "There was no query." in page and "percentile 50 of unguided samples" in page
@@ -78,6 +79,7 @@ def test_raising_and_lowering(ask, equidiff, tmp_path):
     assert "<dd>after 4 steps</dd>" in page and "Errors are" not in page
     for name in ("invariance.success_0.05", "cost.nfe", "frequency.evidence_cutoff"):  # by what would it be right?
         assert run.metrics[name]["value"] is None and "nothing was to be reached" in run.metrics[name]["reason"]
+    assert run.metrics["invariance.query_outlyingness"]["value"] > 0.5  # of the query's value, not of chance's mean
     firsts = {sample: columns["loss"][0] for sample, columns in run.losses.items()}
     assert all(record["loss"] < firsts[record["index"]] for record in run.records)
     done = equidiff("run", *QUICK, "question=lower", "budget.steps=4", "hydra.run.dir=lower")
