@@ -411,9 +411,12 @@ def test_help_and_version_answer_without_torch(equidiff, process):
         ("equidiff run objective=", "objective=logit"),
         ("equidiff run filter=g", "filter=gaussian"),
         ("equidiff run filter.c", "filter.cutoff="),
+        ("equidiff report out", "output="),
+        ("equidiff report out", "outputs/"),
     ],
 )
-def test_completion(equidiff, monkeypatch, line, expected):
+def test_completion(equidiff, monkeypatch, tmp_path, line, expected):
+    (tmp_path / "outputs").mkdir()
     monkeypatch.setenv("COMP_LINE", line)
     monkeypatch.setenv("COMP_POINT", str(len(line)))
     done = equidiff("-sc", "query=bash")

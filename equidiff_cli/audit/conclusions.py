@@ -51,7 +51,8 @@ def ignores(found):
     """What varies among members as it does by chance."""
     rows = [row["title"] for row in found["attributes"] if row["standing"] == "ignored"]
     unclear = sum(row["standing"] == "unclear" for row in found["attributes"])
-    text = f"{len(rows)} attributes are as chance: {', '.join(rows[:6])}{', ...' * (len(rows) > 6)}." if rows else ""
+    are = "attribute is" if len(rows) == 1 else "attributes are"
+    text = f"{len(rows)} {are} as chance: {', '.join(rows[:6])}{', ...' * (len(rows) > 6)}." if rows else ""
     more = f" {unclear} cannot be told with {found['members']} members." if unclear else ""
     return (text + more).strip() or "Nothing here varies as by chance."
 
@@ -87,15 +88,15 @@ def fair(found):
 
 def robust(rows):
     """What breaks the value."""
-    broken = [f"{row['title']} ({row['error']:.2f}{beside(row)})" for row in rows if row["error"] > BROKEN]
+    broken = [f"{row['error']:.2f} after {row['title']}{beside(row)}" for row in rows if row["error"] > BROKEN]
     if not broken:
         return f"Yes: no handling moves it by more than {BROKEN:g} null spreads in the median."
-    return "Not " + ", ".join(broken) + ": the median error in null spreads."
+    return f"No: the median error in null spreads is {', '.join(broken)}."
 
 
 def beside(row):
     """The query's own error, where there is a query."""
-    return "" if row["query"] is None else f", the query {row['query']:.2f}"
+    return "" if row["query"] is None else f" (the query {row['query']:.2f})"
 
 
 def real(found):

@@ -52,7 +52,9 @@ def robustness(subject):
     rows = []
     for name, (title, handled) in handlings.items():
         errors = case.errors(handled(subject.members.pictures))
-        own = None if case.no_query else case.errors(handled(case.query.pictures)).item()
+        own = (
+            None if case.no_query else case.off(case.measure(handled(case.query.pictures)), case.query.values[0]).item()
+        )
         low, high = bootstrap(errors, lambda found: found.double().quantile(0.5, dim=-1), seed)
         rows.append(
             {

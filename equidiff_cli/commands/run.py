@@ -35,8 +35,8 @@ def work(parts, run):
     """Draw the samples; every event is taken by what writes it down, what shows it and what can go on from it."""
     if run.finished:
         return [run.path]
-    steps = parts.steps + getattr(parts.method, "length", 0)  # moves of a chain, where there is one
-    progress = Progress(len(parts.seeds), steps, parts.threshold)
+    length = getattr(parts.method, "length", 0)  # moves of a chain, where there is one
+    progress = Progress(len(parts.seeds), parts.steps, parts.threshold, length)
 
     def say(how, plan):
         progress.say(f"{run.path}: {parts.asks}; {how} ({plan})")
@@ -50,6 +50,7 @@ def work(parts, run):
     if new and (forecast := getattr(parts.method, "forecast", None)):
         line = forecast(parts.prior, parts.question, len(parts.seeds), parts.null_samples, state.memory)
         progress.say(line)
+        progress.foretold = True
     progress.resume(run.records())
     recorder = Recorder(run, parts, state)
     with deferred() as signals, progress:
@@ -70,9 +71,7 @@ def work(parts, run):
     found = "; ".join(filter(None, (progress.counts(), recorder.lost())))
     progress.say(f"{found}; pictures in {run.samples}, side by side in {run.grid}")
     if getattr(parts.question, "endless", False):
-        progress.say(
-            "nothing was to be reached: the budget was used up, the highest and lowest values stand in the records"
-        )
+        progress.say("what is raised or lowered has no end: the budget was used up; samples.jsonl has the values")
     elif outcome:
         progress.say(outcome)
     return [run.path]

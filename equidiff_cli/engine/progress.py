@@ -22,18 +22,22 @@ class Progress:
         samples: how many there will be.
         steps: budget of a sample.
         threshold: loss below which a sample has converged.
+        length: moves of a sample's chain, 0 where there are none: the time left goes by them, for a move costs many
+            times as much as a step before the chain begins.
     """
 
-    def __init__(self, samples, steps, threshold):
-        self.samples, self.steps, self.threshold = samples, steps, threshold
+    def __init__(self, samples, steps, threshold, length=0):
+        self.samples, self.steps, self.threshold, self.length = samples, steps, threshold, length
+        self.foretold = False  # whether the method has said what it takes; set by who asked it
+        self.moves, self.moved, self.walking = {}, 0, None  # of each sample; of all since `walking`, a time
         self.console = Console(stderr=True)
         self.rows, self.used = {}, []  # index -> (status, steps, loss); steps that finished samples took
-        self.started = self.said = time.monotonic()
+        self.started = self.said = self.latest = time.monotonic()
         self.evaluations = 0
         self.live = Live(console=self.console, refresh_per_second=4) if self.console.is_terminal else None
 
     def __enter__(self):
-        self.started = self.said = time.monotonic()  # of the samples; before them the spread was measured
+        self.started = self.said = self.latest = time.monotonic()  # of the samples; before them the spread was measured
         if self.live:
             self.live.start()
         return self
@@ -58,20 +62,48 @@ class Progress:
     def stepped(self, event):
         """Take note of a `Step`."""
         first = not self.evaluations
+        first_move = self.length and self.walked(event)
         self.evaluations += len(event.index)
         for index, step, loss in zip(event.index, event.step, event.loss, strict=True):
             if index not in self.rows or self.rows[index][0] == "running":
                 self.rows[index] = ("running", step, loss)
-        if first and (most := self.most()) > LONG:
+        if self.length:
+            if first_move and (about := self.pace()) > LONG:
+                left = f"{self.samples - len(self.used)} chains of {self.length} moves"
+                self.say(f"about {duration(about)} for {left}, by the time of the first move")
+        elif first and not self.foretold and (most := self.most()) > LONG:
             left = f"{self.samples - len(self.used)} samples (budget {self.steps} steps)"
             self.say(f"at most about {duration(most)} for {left}, by the time of the first step")
         if self.live:
             self.live.update(self.table())
         elif time.monotonic() - self.said > EVERY_SECONDS:
             self.said = time.monotonic()
-            running = [row[2] for row in self.rows.values() if row[0] == "running"]
-            best = f", losses {min(running):.2e} to {max(running):.2e}" if running else ""
+            running = [(row[2], max(self.moves.get(i, 0), 0)) for i, row in self.rows.items() if row[0] == "running"]
+            losses, moves = zip(*running, strict=True) if running else ((), ())
+            best = f", losses {min(losses):.2e} to {max(losses):.2e}" if running else ""
+            if running and self.length:
+                best = f", {min(moves)} to {max(moves)} of {self.length} moves"
             self.say(f"{self.counts()}{best}, {self.left()}")
+
+    def walked(self, event):
+        """Take note of the moves of a `Step` of chains; whether they are the first ones seen."""
+        first = False
+        for index, count in zip(event.index, event.moves, strict=True):
+            if count > self.moves.get(index, count - 1) >= 0:
+                first, self.moved = first or not self.moved, self.moved + 1
+            self.moves[index] = count
+        if self.walking is None and max(event.moves) >= 0:
+            self.walking = self.latest if self.moved else time.monotonic()
+        self.latest = time.monotonic()
+        return first
+
+    def pace(self):
+        """The seconds left by the time of the moves so far; None before the first."""
+        if not self.moved:
+            return None
+        begun = sum(max(self.moves.get(i, 0), 0) for i, row in self.rows.items() if row[0] == "running")
+        left = (self.samples - len(self.used)) * self.length - begun
+        return (time.monotonic() - self.walking) / self.moved * left
 
     def finished(self, index, status, steps, loss):
         """Take note of a sample that left."""
@@ -82,10 +114,11 @@ class Progress:
         """One plain line on standard error."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def counts(self):
-        """How many samples have which status, in words."""
-        tally = [f"{sum(row[0] == s for row in self.rows.values())} {s}" for s in COLOURS]
-        return f"{len(self.used)} of {self.samples} samples finished (" + ", ".join(tally) + ")"
+    def counts(self, zeros=True):
+        """How many samples have which status, in words; `zeros`: those that none has, too."""
+        tally = {status: sum(row[0] == status for row in self.rows.values()) for status in COLOURS}
+        words = ", ".join(f"{count} {status}" for status, count in tally.items() if count or zeros)
+        return f"{len(self.used)} of {self.samples} samples finished" + (f" ({words})" if words else "")
 
     def most(self):
         """The seconds left if all samples use up their budget and every step takes as long as those so far."""
@@ -95,25 +128,29 @@ class Progress:
 
     def left(self):
         """The time left if those in work use up their budget and those that wait take as long as finished ones."""
+        if self.length:
+            seconds = self.pace()
+            return "looking for the set" if seconds is None else f"about {clock(seconds)} left"
         expected = sum(self.used) / len(self.used) if self.used else self.steps
         running = sum(self.steps - row[1] for row in self.rows.values() if row[0] == "running")
         waiting = (self.samples - len(self.rows)) * expected
         elapsed = time.monotonic() - self.started
-        minutes, seconds = divmod(round(elapsed / max(self.evaluations, 1) * (running + waiting)), 60)
-        return f"{'about' if waiting and self.used else 'at most'} {minutes}:{seconds:02d} left"
+        seconds = elapsed / max(self.evaluations, 1) * (running + waiting)
+        return f"{'about' if waiting and self.used else 'at most'} {clock(seconds)} left"
 
     def table(self):
         """The live display: one row a sample, those in work first if there are many."""
-        table = Table(title=f"{self.counts()}\nthreshold {self.threshold:g}, {self.left()}", title_justify="left")
-        for column in ("sample", "status", "step", "loss", "to the threshold"):
+        table = Table(
+            title=f"{self.counts(zeros=False)}\nthreshold {self.threshold:g}, {self.left()}", title_justify="left"
+        )
+        for column in ("sample", "status", "move" if self.length else "step", "loss", "to the threshold"):
             table.add_column(column, justify="left" if column in ("status", "to the threshold") else "right")
         rows = sorted(self.rows.items())
         if len(rows) > MOST_ROWS:
             rows = sorted(sorted(rows, key=lambda row: row[1][0] != "running")[:MOST_ROWS])
         for index, (status, step, loss) in rows:
-            table.add_row(
-                str(index), f"[{COLOURS[status]}]{status}[/]", f"{step}/{self.steps}", f"{loss:.2e}", self.bar(loss)
-            )
+            done = f"{max(self.moves.get(index, 0), 0)}/{self.length}" if self.length else f"{step}/{self.steps}"
+            table.add_row(str(index), f"[{COLOURS[status]}]{status}[/]", done, f"{loss:.2e}", self.bar(loss))
         if len(self.rows) > MOST_ROWS:
             table.caption = f"{len(self.rows) - MOST_ROWS} more not shown"
         return table
@@ -124,6 +161,12 @@ class Progress:
             return ""
         share = math.log(loss) / math.log(self.threshold) if self.threshold < 1 else 0.0
         return "█" * round(width * min(max(share, 0.0), 1.0))
+
+
+def clock(seconds):
+    """Seconds as minutes and seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"
 
 
 def duration(seconds):

@@ -28,6 +28,7 @@ def asked(run):
         "optimizer": config.optimizer._target_.rpartition(".")[2] if takes_optimizer(config) else None,
         "seed": config.seed,
         "failed": run.nonfinite,
+        "near": (run.summary.get("start") or {}).get("near"),
         "rejection": None if pool is None else {"pool": pool, "tolerance": tolerance},
     }
 
@@ -63,8 +64,8 @@ def advice(verdicts, numbers, asked):
 
 
 def noise(verdicts, _numbers, asked):
-    """Samples that do not look like the prior's."""
-    if verdicts["typical"] != "no":
+    """Samples that do not look like the prior's; the noise of a query from which they began need not."""
+    if verdicts["typical"] != "no" or asked["near"]:
         return ""
     if asked["optimizer"] is None:
         return "Keep nearer to the noise that the prior knows: smaller or fewer steps of the method"
@@ -115,6 +116,9 @@ def few(verdicts, numbers, asked):
     """Too few samples."""
     if "few" not in verdicts.values() or len(numbers.rows) >= ENOUGH:
         return ""
+    if asked["near"] == [0, 0]:
+        others = again(asked, {"near": "[0,0.3]", "samples": ENOUGH})
+        return f"More samples from the query's own noise would be the same, draw others near it: {others}"
     return f"Draw more samples, the first ones stay the same: {again(asked, {'samples': ENOUGH})}"
 
 

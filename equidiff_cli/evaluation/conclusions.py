@@ -102,7 +102,8 @@ def on_file(rows):
     if not converged:
         return "" if any("on_file" not in row for row in rows) else "none converged"
     if not outside:
-        return f"all {len(converged)} that converged are below the run's threshold on file, too"
+        them = "the one that converged is" if len(converged) == 1 else f"all {len(converged)} that converged are"
+        return f"{them} below the run's threshold on file, too"
     return f"{outside} of {len(converged)} that converged lie outside the run's threshold after rounding to 8 bits"
 
 

@@ -20,7 +20,7 @@ def invariance(case):
         section.add(squared_distance)
     for tolerance in case.options.tolerances:
         section.add(success, case.no_value, tolerance=tolerance)
-    section.add(query_outlyingness)
+    section.add(query_outlyingness, case.no_query)
     section.add(error_before)
     for quality in case.options.jpeg:
         section.add(jpeg, quality=quality)
@@ -40,6 +40,12 @@ def invariance(case):
 def errors_after(set, change, *options):
     """|L(changed x) - L*| (N,) in null spreads."""
     return set.case.errors(change(set.pictures, *options))
+
+
+def moved_by(set, change, *options):
+    """|L(changed x*) - L(x*)| of the query, in null spreads, whatever was asked for."""
+    case = set.case
+    return case.off(case.measure(change(set.pictures, *options)), set.values[0])[0]
 
 
 def errors_before(set):
@@ -84,7 +90,7 @@ def success(set, tolerance):
 
 @metric(over=SHARE, on=lambda case: case.unguided, null=None)
 def query_outlyingness(set):
-    return error.nearer(set.values, set.case.target_values)
+    return error.nearer(set.values, set.case.query.values[0])
 
 
 @metric(null=None)
@@ -99,7 +105,7 @@ def jpeg(set, quality):
 
 @metric(on=query, null=None)
 def jpeg_query(set, quality):
-    return errors_after(set, perturb.jpeg, quality)[0]
+    return moved_by(set, perturb.jpeg, quality)
 
 
 @metric(over=MEDIAN)
@@ -109,4 +115,4 @@ def half_pixel(set):
 
 @metric(on=query, null=None)
 def half_pixel_query(set):
-    return errors_after(set, perturb.half_pixel_shift)[0]
+    return moved_by(set, perturb.half_pixel_shift)

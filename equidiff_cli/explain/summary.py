@@ -40,7 +40,7 @@ def sums(found, case):
     if not off:
         return f"Yes, within {SLACK:g} null spreads: {listed(spreads)}."
     held = [pair for pair in spreads if pair not in off]
-    return f"Not of {listed(off)} null spreads" + (f"; of {listed(held)}." if held else ".")
+    return f"No. Their spread in null spreads: {listed(off)}" + (f"; as they should: {listed(held)}." if held else ".")
 
 
 def faithful(found, case):
@@ -68,7 +68,7 @@ def learnt(found, case):
         return ""
     if not stay:
         return f"Yes, with shuffled weights none correlates by more than {SAME:g} with the map before."
-    return f"Not those of {listed(stay)} (rank correlation with the map of shuffled weights)."
+    return f"Not all. Correlation with the map of shuffled weights: {listed(stay)}."
 
 
 def agree(found):
@@ -76,8 +76,8 @@ def agree(found):
     one = found.get("agreement.carry_over")
     if not one:
         return ""
-    beside = "" if one["null"] is None else f", to unguided samples of the class {one['null']:.3g}"
-    return f"Which methods agree on the query says {one['value']:.3g} (Spearman) of which agree on members{beside}."
+    beside = "" if one["null"] is None else f" (unguided samples of the class: {one['null']:.3g})"
+    return f"Pairs that agree on the query agree on members with a rank correlation of {one['value']:.3g}{beside}."
 
 
 def kinds(found, case):
@@ -89,4 +89,4 @@ def kinds(found, case):
     ratio = sorted(one["value"] / one["null"] for one in compared)[len(compared) // 2]
     count = compared[0]["samples"]
     verdict = "As many as unguided samples of the class have" if ratio >= 0.9 else "Fewer than unguided samples have"
-    return f"{verdict}: maps of {count} members count as {ratio:.2g} times as many different ones, median over methods."
+    return f"{verdict}: maps of {count} members have {ratio:.2g} times their variety, median over methods."

@@ -14,7 +14,8 @@ STATUS = ("going", "converged", "budget", "nonfinite")
 class Step:
     """Every sample in the slots was measured and, unless it is finished, updated; lists have one entry a measurement.
 
-    A method without gradients has None for their norms.
+    A method without gradients has None for their norms. `moves` says of Markov chains how many each has made, -1 before
+    it begins.
     """
 
     index: list[int]
@@ -24,6 +25,7 @@ class Step:
     loss_filtered: list[float]
     grad_norm: list[float | None]
     latent_norm: list[float]
+    moves: list[int] | None = None
 
 
 @dataclass(frozen=True)

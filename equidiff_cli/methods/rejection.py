@@ -117,7 +117,7 @@ class Rejection:
         empty = (1 - rate) ** self.pool  # the share of samples whose pool holds no member
         total = samples * (1 - empty) / rate
         said = (
-            f"about {rate:.2g} of unguided samples fit within {self.tolerance:g}: {max(total, samples):.3g} draws and"
+            f"about {rate:.2g} of unguided samples fit within {self.tolerance:g}: {max(total, samples):.0f} draws and"
             f" {duration(max(total, samples) * seconds)} are expected for {samples} samples"
         )
         if empty > MOST_LEFT:

@@ -98,7 +98,8 @@ class Walk:
         status[(status == GOING) & ~numbers[3].isfinite()] = NONFINITE
         index, count, restarts = slots.index.tolist(), (slots.steps + 1).tolist(), slots.restarts.tolist()
         walked = state["moves"].cpu() >= 0
-        kept = self.kept(index, state["moves"].tolist(), measured)
+        moves = state["moves"].tolist()
+        kept = self.kept(index, moves, measured)
         notes = [self.notes(some(state, i)) for i in range(len(index))]
         leaving = slots.advance(measured, z0, state, status == GOING, numbers[0], walked.to(z0.device))
         finished = [
@@ -114,7 +115,7 @@ class Walk:
             )
             for i, best, seconds in leaving
         ]
-        return [*kept, *finished, Step(index, count, *numbers.tolist())]
+        return [*kept, *finished, Step(index, count, *numbers.tolist(), moves)]
 
     def begin(self, z0, count):
         """The state of new samples: of the optimiser, and of a chain that has not begun."""

@@ -1,6 +1,6 @@
 """What a run was asked, in sentences: the question, what it asks besides, and where its samples began."""
 
-from equidiff_cli.report.words import given, held, number, other, target
+from equidiff_cli.report.words import endless, given, held, other, target
 
 
 def terms(run):
@@ -8,20 +8,14 @@ def terms(run):
     return (run.summary.get("question") or {}).get("terms") or []
 
 
-def endless(run):
-    """Whether nothing was to be reached."""
-    return bool((run.summary.get("question") or {}).get("endless"))
-
-
 def sentences(run):
     """What was asked, a sentence each."""
-    what = "pictures" if run.pictured else "points"
     said = other(run) or f"holding the {held(run)} in {target(run)} at the query’s value"
-    found = [f"Which {what} come of {said}?"]
+    found = [f"{said[:1].upper()}{said[1:]}."]
     if terms(run):
         found.append("All of it at once, each in units of its own spread over unguided samples.")
     if endless(run):
-        found.append("Nothing of it is ever reached: every sample used up its budget, and its best step was kept.")
+        found.append("What has no end is never reached: every sample used up its budget, and its best step was kept.")
     return [*found, *region(run), *beginning(run), *repelled(run), *nothing(run)]
 
 
@@ -46,11 +40,9 @@ def beginning(run):
     if not start:
         return
     least, most = start["near"]
-    share = number(least) if least == most else f"{number(least)} to {number(most)}"
-    yield (
-        f"Samples began {share} of the way from the query’s own noise (0) to fresh noise (1); the picture of the"
-        f" query’s noise has {start['psnr']:.1f} dB."
-    )
+    share = f"{least:.0%}" if least == most else f"{least:.0%} to {most:.0%}"
+    where = f"{share} of the way from the query’s own noise to fresh noise" if most else "at the query’s own noise"
+    yield f"Samples began {where}; the picture of that noise resembles the query by {start['psnr']:.1f} dB."
 
 
 def repelled(run):

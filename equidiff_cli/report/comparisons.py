@@ -106,7 +106,7 @@ def median_loss(runs, names):
     return Plot(
         title="Loss so far, median over samples",
         about="The lowest loss that a sample has seen, median over the samples of a run. One line a run.",
-        x=Axis("step"),
+        x=Axis("step", whole=True),
         y=LOSS,
         lines=lines,
         rules=[(value, f"threshold {setting(value)}") for value in thresholds] if len(thresholds) == 1 else [],

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from equidiff_cli.report.labels import QUERY, asking, differing, texts, value
 from equidiff_cli.report.pictures import Picture, embed
-from equidiff_cli.report.words import median_error, number
+from equidiff_cli.report.words import given, median_error, number
 
 MOST_RUNS, MOST_SAMPLES = 32, 8
+MOST_LINES = 5  # of settings beside a row
 MOST_BYTES = 1_000_000  # of the pictures of a matrix
 SIDE = 96  # pixels at which a large picture is shown
 
@@ -54,7 +55,9 @@ def by_sample(runs, links):
     for i in shown:
         run, records = runs[i], {record["index"]: record for record in runs[i].rows}
         lines = [f"{key.removesuffix('._target_')}={words[key][i]}" for key in keys if words[key][i]]
-        query = _picture(run.query_file, budget) if QUERY in keys else None
+        lines = [line for line in lines if not line.endswith("=null")] if len(lines) > MOST_LINES else lines
+        lines = [*lines[:MOST_LINES], *(["…"] if len(lines) > MOST_LINES else [])]  # the table below has them all
+        query = _picture(run.query_file, budget) if QUERY in keys and given(run) != "none" else None
         cells = [_sample(run, records.get(index), budget) for index in columns]
         rows.append((Head(links.get(i, ""), [*lines, f"run {run.name}"], query), cells))
     same = _same_noise([runs[i] for i in shown], columns)

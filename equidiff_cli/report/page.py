@@ -126,6 +126,8 @@ def section(run, i, most, most_rows, budget, most_overlaid):
         "question": words.question(run),
         "asked": sentences(run),
         "other": words.other(run),
+        "endless": words.endless(run),
+        "aimed": words.aimed(run),
         "facts": words.facts(run),
         "outcome": words.outcome(run),
         "findings": findings(run),

@@ -4,7 +4,7 @@ import math
 from statistics import median
 
 from equidiff_cli.report.svg import Axis, Line, Plot
-from equidiff_cli.report.words import number, setting
+from equidiff_cli.report.words import endless, number, setting
 from equidiff_cli.runs.reader import STATUSES
 
 LOSS = Axis("loss", "null spreads of the distance", "log")
@@ -15,9 +15,8 @@ KINDS = {"samples": "samples", "unguided": "unguided", "query": "query", "real":
 def loss(run, most):
     """Loss curves of the first `most` samples, one line each, with the threshold."""
     threshold = run.settings.get("budget.threshold")
-    endless = bool((run.summary.get("question") or {}).get("endless"))  # such losses are heights, below 0, too
-    if endless:
-        threshold, axis = None, Axis("loss", "null spreads below what unguided samples have")
+    if endless(run):  # such losses are heights, below 0, too
+        axis = Axis("loss", "null spreads below what unguided samples have")
         return _by_sample(
             run, most, "loss", axis, title="Loss while optimising", about="The loss of each sample at each step."
         )
@@ -81,7 +80,7 @@ def _by_sample(run, most, column, axis, title, about, rules=(), band=None, value
         "among samples still in work."
         if rows
         else "",
-        x=Axis("step"),
+        x=Axis("step", whole=True),
         y=axis,
         lines=lines,
         rules=list(rules),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from equidiff_cli.report.asked import ordered
 from equidiff_cli.report.found import disagreement, said
 from equidiff_cli.report.pictures import Picture, embed
-from equidiff_cli.report.words import number
+from equidiff_cli.report.words import aimed, endless, number
 from equidiff_cli.runs.reader import error, typicality
 
 MARKS = {"converged": "●", "budget": "◐", "nonfinite": "✕"}
@@ -31,14 +31,15 @@ class Column:
 class Sample:
     """One sample as the page shows it; `values` by column key, `words` the same as text.
 
-    `unguided` is the picture that its starting noise gives before anything is optimised, `seen` what networks see.
+    `measured` is the error in words, or the value where nothing is to be reached; `unguided` is the picture that its
+    starting noise gives before anything is optimised, `seen` what networks see.
     """
 
     index: int
     status: str
     mark: str
     file: str
-    error: str
+    measured: str
     on_file: bool | None
     seen: str
     picture: Picture | None
@@ -54,7 +55,7 @@ def columns(run):
     found = [
         Column("index", "index"),
         Column("status", "status"),
-        Column("error", f"error ({unit})", "distance of the saved picture’s objective to the query’s"),
+        Column("error", f"error ({unit})", "distance of the saved picture’s objective to what was asked for"),
         Column("steps", "steps", "evaluations of the loss"),
         Column("loss", "loss", "lowest loss, on the picture before it was rounded to 8 bits"),
         Column("typicality", "|z|² / d", "squared norm of the starting noise by its dimensions, 1 is typical"),
@@ -63,6 +64,9 @@ def columns(run):
     ]
     if not run.pictured:
         found.insert(1, Column("point", "coordinates", "the sample itself, as its file holds it"))
+    if endless(run):
+        found.insert(2, Column("objective_saved", "value", "the objective of the saved picture"))
+        found = [column for column in found if aimed(run) or column.key != "error"]
     if any(record.get("on_file") is not None for record in run.rows):
         found.insert(
             2, Column("on_file", "on file", "whether the loss of the saved picture, too, is below the threshold")
@@ -105,13 +109,14 @@ def samples(run, shown, most, budget):
 
 def _sample(run, record, shown, picture=None, unguided=None, why=""):
     values = {column.key: _value(run, record, column.key) for column in shown}
+    values.setdefault("error", None)
     status = str(record.get("status", "unknown"))
     return Sample(
         index=record["index"],
         status=status,
         mark=MARKS.get(status, "?"),
         file=str(record.get("file") or ""),
-        error=number(values["error"]),
+        measured=_measured(run, record, values["error"]),
         on_file=record.get("on_file"),
         seen=said(record.get("seen")),
         picture=picture,
@@ -120,6 +125,12 @@ def _sample(run, record, shown, picture=None, unguided=None, why=""):
         values=values,
         words={key: str(value) if key == "seed" else number(value) for key, value in values.items()},
     )
+
+
+def _measured(run, record, error):
+    """What stands under a picture: how far it is off, and the value where that has no goal."""
+    value = [f"value {number(record.get('objective_saved'))}"] if endless(run) else []
+    return "; ".join(value + ([f"error {number(error)}"] if aimed(run) else []))
 
 
 def _point(file):

@@ -14,11 +14,12 @@ MOST_POINTS = 200  # of one line
 
 @dataclass
 class Axis:
-    """What an axis shows; `scale` is "linear" or "log"."""
+    """What an axis shows; `scale` is "linear" or "log", `whole` that there is nothing between whole numbers."""
 
     title: str
     unit: str = ""
     scale: str = "linear"
+    whole: bool = False
 
     @property
     def words(self):
@@ -100,10 +101,10 @@ class Scale:
         share = (self.place(value) - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
-    def ticks(self, most):
-        """(value, label) pairs, at most about `most`."""
+    def ticks(self, most, whole=False):
+        """(value, label) pairs, at most about `most`; `whole`: of a linear scale, at whole numbers alone."""
         if not self.log:
-            step = nice((self.high - self.low) / most)
+            step = max(nice((self.high - self.low) / most), whole)
             first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
             digits = max(0, -math.floor(math.log10(step) + 1e-9))
             return [(i * step, f"{i * step:.{digits}f}".replace("-", "\N{MINUS SIGN}")) for i in range(first, last + 1)]
@@ -155,7 +156,7 @@ def _axes(plot, x, y):
         yield Markup('<path class="grid" d="M{} {}H{}"/><text class="tick end" x="{}" y="{}">{}</text>').format(
             LEFT, y(value), WIDTH - RIGHT, LEFT - 7, y(value) + 4, words
         )
-    for value, words in x.ticks(7):
+    for value, words in x.ticks(7, plot.x.whole):
         yield Markup('<path class="axis" d="M{} {}v4"/><text class="tick mid" x="{}" y="{}">{}</text>').format(
             x(value), HEIGHT - BOTTOM, x(value), HEIGHT - BOTTOM + 17, words
         )

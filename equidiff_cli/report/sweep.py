@@ -106,4 +106,5 @@ def _measured(run, metrics):
 
 
 def _title(metric):
-    return f"{metric['title']} ({metric['unit']})" if metric.get("unit") else metric["title"]
+    said = metric.get("unit") in (None, "", "share", "objective")  # the title does
+    return metric["title"] if said else f"{metric['title']} ({metric['unit']})"

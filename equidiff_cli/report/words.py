@@ -85,7 +85,7 @@ def query(run):
 
 def given(run):
     """The query as it was given."""
-    return str(run.summary.get("query") or run.settings.get("query", "unknown"))
+    return str(run.summary.get("query") or run.settings.get("query") or run.config.get("query") or "unknown")
 
 
 def asks(run):
@@ -110,6 +110,16 @@ def other(run):
     return recorded["asks"]
 
 
+def endless(run):
+    """Whether a value was raised or lowered as far as the budget goes, so that no loss is low enough."""
+    return bool((run.summary.get("question") or {}).get("endless"))
+
+
+def aimed(run):
+    """Whether there is a value that samples were to have."""
+    return not endless(run) or bool(run.summary["question"].get("terms"))
+
+
 def _where(found):
     return "" if found[1] == "alone" else f" ({found[1]})"
 
@@ -130,13 +140,22 @@ def facts(run):
     cutoff = f", cutoff {setting(settings['filter.cutoff'])} of Nyquist" if "filter.cutoff" in settings else ""
     low = f" and of its low-passed copy ({kind} filter{cutoff})" if kind else ""
     distance = DISTANCES.get(part(run, "distance"), part(run, "distance"))
-    rows.append(("Loss", f"{distance} of the picture{low} to {'what is asked' if other(run) else 'the query’s value'}"))
+    if endless(run):
+        rows.append(("Loss", f"minus how far the value went, in null spreads, of the picture{low}"))
+    else:
+        to = "what is asked" if other(run) else "the query’s value"
+        rows.append(("Loss", f"{distance} of the picture{low} to {to}"))
     if part(run, "method") == "Rejection":
         within, pool = (setting(settings[f"method.{key}"]) for key in ("tolerance", "pool"))
         rows.append(("Accepted", f"the first of up to {pool} unguided draws within {within} null spreads"))
     elif "budget.threshold" in settings:
         threshold, steps = setting(settings["budget.threshold"]), settings["budget.steps"]
-        rows.append(("Stop", f"loss below {threshold}, or {steps} steps"))
+        rows.append(("Stop", f"after {steps} steps" if endless(run) else f"loss below {threshold}, or {steps} steps"))
+    if part(run, "method") == "Walk":
+        forget, keep, every = (settings[f"method.{key}"] for key in ("forget", "keep", "every"))
+        rows.append(
+            ("Then", f"a chain of {forget + keep * every} moves; {keep} states are kept, the last one is shown")
+        )
     prior = str(run.summary.get("prior") or settings.get("prior.name") or part(run, "prior"))
     solver = (
         f", {settings['prior.steps']} {settings.get('prior.solver', '')} steps" if "prior.steps" in settings else ""
@@ -178,6 +197,8 @@ def outcome(run):
     done = len(run.rows)
     if not done:
         return f"No sample of {run.wanted} is finished yet."
+    if endless(run):
+        return f"{done} of {run.wanted} samples used up their budget, as they should.{_reached(run)}"
     words = [f"{run.counts['converged']} of {done} samples converged"]
     if run.counts["budget"]:
         words.append(f"{run.counts['budget']} used up their budget")
@@ -190,6 +211,18 @@ def outcome(run):
         text = f"The run is not finished: {done} of {run.wanted} samples are. {text}"
     middle, unit = median_error(run)
     return text + (f" Median error on the saved pictures: {number(middle)} {unit}." if middle is not None else "")
+
+
+def _reached(run):
+    """The values that samples came to, in a sentence, where there is one a sample; "" elsewhere."""
+    values = [record.get("objective_saved") for record in run.rows]
+    values = [value for value in values if isinstance(value, (int, float))]
+    if not values:
+        return ""
+    least, middle, most = (number(function(values)) for function in (min, median, max))
+    (begin,) = ((run.summary.get("views") or {}).get("query") or {}).get("value") or [None]
+    of_query = f"; the query has {number(begin)}" if begin is not None else ""
+    return f" Their saved pictures have values from {least} to {most}, with the median {middle}{of_query}."
 
 
 def median_error(run):

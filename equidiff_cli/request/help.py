@@ -33,12 +33,18 @@ def command_help(command, configs, words="[group=option]"):
             mark = "*" if file.stem == chosen else " "
             lines.append(f"  {mark} {file.stem:<14} {word_on(file)}")
             prefix = "sets " if group == "experiment" else f"{group}."  # whose keys are those of the top level
-            lines += [f"        {prefix}{key}={value:<12} {word}" for key, value, word in keys(file.read_text())]
-    lines += ["", "keys:"]
-    lines += [f"    {key}={value:<12} {word}" for key, value, word in keys(text)]
-    lines += ["", textwrap.dedent(ENDING).strip()]
+            lines += aligned(8, [(f"{prefix}{key}={value}", word) for key, value, word in keys(file.read_text())])
+    lines += [*([""] if groups(text) else []), "keys:"]
+    lines += aligned(4, [(f"{key}={value}", word) for key, value, word in keys(text)])
+    lines += ["", textwrap.dedent(ENDING if groups(text) else OF_VALUES).strip()]
     lines += ["", textwrap.dedent(OF_RUNS).strip()] if command == "run" else []
     return "\n".join(lines)
+
+
+def aligned(indent, pairs):
+    """A line a pair of texts; the second ones begin in one column, but for a first one that is long."""
+    width = max((len(first) for first, _ in pairs if len(first) <= WIDEST), default=0)
+    return [f"{' ' * indent}{first:<{width}}  {second}" for first, second in pairs]
 
 
 def groups(text):
@@ -47,10 +53,14 @@ def groups(text):
 
 
 def keys(text):
-    """(key, default, word) of every commented top-level key of a YAML text."""
-    return re.findall(r"^(\w+): (\S+)\s+# (.*)$", text, flags=re.M)
+    """(key, default, word) of every commented top-level key of a YAML text that people set."""
+    return [it for it in re.findall(r"^(\w+): (\S+)\s+# (.*)$", text, flags=re.M) if not it[0].startswith("_")]
 
 
+WIDEST = 32  # letters of a key with its default, to which others are aligned
+OF_VALUES = """
+    Values with = , ( é or other signs than - _ . : / + are quoted twice, as in 'output="a=b.html"'.
+"""
 ENDING = """
     * the default. equidiff run -m key=a,b,c sweeps over values. Values with = , ( é or other signs than - _ . : / + are
     quoted twice: equidiff run 'query="a=b.png"'. Completion for bash: eval "$(equidiff -sc install=bash)".

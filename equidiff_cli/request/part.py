@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+import re
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -38,12 +39,19 @@ def part(config: DictConfig, group: str, *parts, **options):
             raise cause from None
         while isinstance(cause, ImportError) and cause.__cause__:  # Hydra says it at length
             cause = cause.__cause__
-        raise ValueError(f"{where}: {' '.join(str(cause or error).split())}") from error
+        raise ValueError(f"{where}: {_plainly(cause or error)}") from error
     lacking = [name for name in NEEDED.get(group, ()) if not hasattr(made, name)]
     if lacking:
         what = "cannot be called" if lacking[0] == "__call__" else f"has no {lacking[0]}"
         raise ValueError(f"{where}: gives a {type(made).__name__}, which {what}; see docs/how-to-extend.md")
     return made
+
+
+def _plainly(cause):
+    """One line for what kept an object from being made; of a module without the name that was asked for, that."""
+    text = " ".join(str(cause).split())
+    found = re.fullmatch(r"No module named '(.*)\.(.*)'; '\1' is not a package", text)
+    return f"there is no {found[2]} in {found[1]}" if found else text
 
 
 def check_keys(config: DictConfig, group: str, parts: int, options: dict):

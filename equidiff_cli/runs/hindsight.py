@@ -20,7 +20,7 @@ def advice(records, steps, threshold):
     few = f"{converged} of {len(records)} samples converged"
     tried = [record["loss"] for record in records if record["status"] == "budget" and record["loss"] is not None]
     if not tried:
-        return f"{few}, the losses of the others are not finite: try a smaller optimizer.lr, or precision=fp32"
+        return f"{few}, the losses of the others are not finite: try precision=fp32, or another optimizer"
     return (
         f"{few}; the losses that the others reached have the median {median(tried):.2g} and begin at {min(tried):.2g}:"
         f" try more than budget.steps={steps}, a looser budget.threshold than {threshold:g}, another optimizer or"
@@ -28,7 +28,7 @@ def advice(records, steps, threshold):
     )
 
 
-def off_the_shell(norms, dimensions):
+def off_the_shell(norms, dimensions, near=False):
     """A warning where more samples than chance explains have noise of a norm that white noise seldom has, or None.
 
     The norm of white noise in d dimensions is near normal, sqrt(d - 1/2) +- sqrt(1/2) (Fisher 1922). A sample is off if
@@ -37,6 +37,7 @@ def off_the_shell(norms, dimensions):
     Args:
         norms: of the starting noise of each sample; None where unknown.
         dimensions: d.
+        near: whether samples began near the query's own noise, which need not be typical itself.
     """
     known = [norm for norm in norms if norm is not None]
     if dimensions < SHELL or not known:
@@ -45,11 +46,12 @@ def off_the_shell(norms, dimensions):
     off = sum(abs(norm - middle) > half for norm in known)
     if not off or chance(off, len(known)) > 0.0501:  # a single sample that is off counts
         return None
+    advice = "try optimizer.noise=sphere, a smaller optimizer.lr if there is one, or a looser budget.threshold"
     return (
-        f"the noise of {off} of {len(known)} samples left the shell of white noise that the prior was trained on: its"
-        f" norm is {median(known):.1f} at the median, 95 % of white noise has {middle - half:.1f} to"
-        f" {middle + half:.1f}; such pictures may show too strong contrasts or stripes, try a smaller optimizer.lr,"
-        " another optimizer or a looser budget.threshold"
+        f"the noise of {off} of {len(known)} samples is outside of the shell of white noise that the prior was trained"
+        f" on: its norm is {median(known):.1f} at the median, 95 % of white noise has {middle - half:.1f} to"
+        f" {middle + half:.1f}; such pictures may show too strong contrasts or stripes; "
+        + ("they began near the query's own noise, which need not be typical" if near else advice)
     )
 
 

@@ -120,7 +120,9 @@ def summed(runs, records, path):
     seconds = sum(one["wall_seconds"] for one in each)
     shared = [line for line in first["warnings"] if all(line in one["warnings"] for one in each)]
     norms = [record["latent_norm"] for record in records]
-    late = None if noiseless(records) else off_the_shell(norms, load_file(path / names.LATENTS)["z_start"][0].size)
+    late = None
+    if not noiseless(records):
+        late = off_the_shell(norms, load_file(path / names.LATENTS)["z_start"][0].size, "start" in first)
     return (
         first
         | {

@@ -102,7 +102,9 @@ def expand(word):
         raise ValueError(f"{word}: {kind}; give the directory of a run or of a sweep")
     found = [path] if is_run(path) else jobs(path)
     if not found:
-        raise ValueError(f"{word}: neither a run (no {' or '.join(MARKS[:2])} in it) nor a sweep of runs")
+        below = next((folder for depth in ("*", "*/*") for folder in sorted(path.glob(depth)) if is_run(folder)), None)
+        hint = f"; there are runs in it, such as {below}" if below else ""
+        raise ValueError(f"{word}: neither a run (no {' or '.join(MARKS[:2])} in it) nor a sweep of runs{hint}")
     return found
 
 

@@ -164,7 +164,8 @@ class Recorder:
             )
         )
         norms = [record["latent_norm"] for record in records]
-        late = [line for line in (off_the_shell(norms, math.prod(parts.prior.noise_shape)),) if line]
+        off = off_the_shell(norms, math.prod(parts.prior.noise_shape), "start" in parts.summary)
+        late = [off] if off else []
         late += parts.question.remarks(records) if hasattr(parts.question, "remarks") else []
         counts = Counter(record["status"] for record in records)
         run.close(

@@ -157,10 +157,10 @@ class Case:
         owners = torch.arange(len(sizes)).repeat_interleave(sizes)
         return owners if self.columns is None else owners[self.columns]
 
-    def off(self, values):
-        """How far values (N, K) are from what was asked for, (N,), in null spreads; of several terms the one that is
-        furthest, each in its own."""
-        return furthest(values, self.target_values, self.units)
+    def off(self, values, wanted=None):
+        """How far values (N, K) are from what was asked for, or from `wanted` (K,), as (N,) in null spreads; of several
+        terms the one that is furthest, each in its own."""
+        return furthest(values, self.target_values if wanted is None else wanted, self.units)
 
     def errors(self, x):
         """|L(x) - L*| (N,) of pictures that are in no set, in null spreads."""

@@ -36,12 +36,12 @@ TELLING = (  # section and begin of the name; of several metrics the first, or w
 
 
 def telling(metrics):
-    """The dozen of metrics that say most of one run, in their order."""
+    """The dozen of metrics that say most of one run, in their order; those that are not reported are left out."""
     found = []
     for section, begin, *last in TELLING:
         family = [one for one in metrics if one["section"] == section and one["name"].startswith(begin)]
         found += family[last[0] :] if last else family[:1]
-    return [one for one in metrics if one in found]
+    return [one for one in metrics if one in found and one["value"] is not None]
 
 
 def sentences(evaluation):

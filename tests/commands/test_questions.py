@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from equidiff_cli.report.words import number
 from equidiff_cli.request.build import build
 from equidiff_cli.request.schema import composed
 from equidiff_cli.runs.reader import read
@@ -63,6 +64,7 @@ def test_a_percentile_without_a_query(ask, tmp_path):
     (tmp_path / "none").mkdir()  # a folder of that name is ./none
     run, page = ask(*words, evaluated=True)
     about = run.metrics
+    assert about["invariance.query_outlyingness"]["reason"] == "there was no query"
     assert about["agreement.gap"]["reason"] == about["frequency.high_frequency_query"]["reason"] == "there was no query"
     assert about["diversity.query_target"]["value"] is None and about["invariance.error_median"]["value"] is not None
     assert "There was no query." in page and "percentile 50 of unguided samples" in page
@@ -72,13 +74,16 @@ def test_a_percentile_without_a_query(ask, tmp_path):
 def test_raising_and_lowering(ask, equidiff, tmp_path):
     run, page = ask("question=raise", "budget.steps=4", evaluated=True)
     assert run.counts["budget"] == 2 and run.records[0]["target"] is None and run.records[0]["on_file"] is None
-    assert "Nothing of it is ever reached" in page and "Moved by +" in page
+    assert "every sample used up its budget" in page and "2 of 2 samples used up their budget, as they should." in page
+    assert f"value {number(run.records[0]['objective_saved'])}" in page and "Moved by +" in page
+    assert "<dd>after 4 steps</dd>" in page and "Errors are" not in page
     for name in ("invariance.success_0.05", "cost.nfe", "frequency.evidence_cutoff"):  # by what would it be right?
         assert run.metrics[name]["value"] is None and "nothing was to be reached" in run.metrics[name]["reason"]
+    assert run.metrics["invariance.query_outlyingness"]["value"] > 0.5  # of the query's value, not of chance's mean
     firsts = {sample: columns["loss"][0] for sample, columns in run.losses.items()}
     assert all(record["loss"] < firsts[record["index"]] for record in run.records)
     done = equidiff("run", *QUICK, "question=lower", "budget.steps=4", "hydra.run.dir=lower")
-    assert done.returncode == 0 and "nothing was to be reached" in done.stderr
+    assert done.returncode == 0 and "has no end: the budget was used up" in done.stderr
     pairs = zip(run.records, read(tmp_path / "lower").records, strict=True)
     assert all(high["objective"] > low["objective"] for high, low in pairs)
 
@@ -107,7 +112,7 @@ def test_a_counterfactual_starts_at_the_query(ask, tmp_path, equidiff):
     assert run.metrics["counterfactual.flipped"]["value"] == 1 and run.metrics["counterfactual.wanted"]["value"] == 1
     assert -1 <= run.metrics["counterfactual.cout"]["value"] <= 1
     assert run.metrics["counterfactual.pixels"]["value"] == pytest.approx(record["distance"], abs=1e-5)
-    assert "turning the decision" in page and "Samples began 0 of the way from the query" in page
+    assert "turning the decision" in page and "Samples began at the query’s own noise" in page
     label = run.summary["query_seen"]["smallconv"]["class"]
     words = (ONE, query, "question=counterfactual", f"question.label={label}", "samples=1")
     done = equidiff("run", *QUICK, *words)

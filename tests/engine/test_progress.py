@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -85,6 +86,15 @@ def test_a_long_run_says_at_its_first_step_how_long_it_takes_at_most(make, clock
         assert text.getvalue() == first, "once"
 
 
+def test_what_the_method_foretold_is_not_said_again(make, clock):
+    progress, text = make(samples=404)
+    progress.foretold = True
+    with progress:
+        clock.now += 9
+        progress.take(step([0, 1], 1, [1.0, 1.0]))
+    assert text.getvalue() == ""
+
+
 def test_a_run_that_goes_on_says_how_long_the_rest_takes(make, clock):
     progress, text = make(samples=3, steps=100)
     progress.resume([{"index": 0, "status": "budget", "steps": 100, "loss": 0.1}])
@@ -92,6 +102,32 @@ def test_a_run_that_goes_on_says_how_long_the_rest_takes(make, clock):
         clock.now += 1
         progress.take(step([1], 41, [0.1]))
     assert text.getvalue().startswith("at most about 3 min for 2 samples (budget 100 steps)")  # 59 + 100 s
+
+
+def test_chains_are_counted_in_moves_and_so_is_their_time(make, clock):
+    progress, text = make(samples=3, steps=80, length=10)
+    walked = [(1, [-1, -1]), (1, [0, -1]), (30, [1, 0]), (30, [2, 1]), (30, [3, 2])]
+    with progress:
+        for number, (seconds, moves) in enumerate(walked, start=1):
+            clock.now += seconds
+            progress.take(replace(step([0, 1], number, [1e-5, 1e-5]), moves=moves))
+    first, *lines = text.getvalue().splitlines()
+    assert first == "about 15 min for 3 chains of 10 moves, by the time of the first move"  # 29 moves of 30 s
+    counts = "0 of 3 samples finished (2 running, 0 converged, 0 budget, 0 nonfinite)"
+    assert lines == [
+        f"{counts}, 0 to 1 of 10 moves, about 14:30 left",
+        f"{counts}, 1 to 2 of 10 moves, about 9:00 left",  # 27 moves, three of which took 60 s
+        f"{counts}, 2 to 3 of 10 moves, about 7:30 left",  # 25 moves, five of which took 90 s
+    ]
+
+
+def test_chains_that_go_on_are_timed_from_there(make, clock):
+    progress, _ = make(samples=1, length=10)
+    with progress:
+        assert progress.left() == "looking for the set"
+        clock.now += 5
+        progress.take(replace(step([0], 20, [1e-5]), moves=[6]))
+        assert progress.left() == "about 0:20 left"
 
 
 def test_nothing_is_said_too_early(make, clock):

@@ -16,6 +16,7 @@ ASKED = {
     "optimizer": "GaussNewton",
     "robust": True,
     "seed": 3,
+    "near": None,
     "failed": 0,
     "rejection": None,
 }
@@ -321,6 +322,12 @@ NO = share("invariance.success_0.05", 20)
     [
         ([], {"complete": False}, "Finish the run: equidiff run query=dog.png optimizer=sgd optimizer.lr=2"),
         ([share("realism.atypical", 60)], {}, "Keep the noise's spectrum, too: equidiff run query=dog.png"),
+        ([share("realism.atypical", 60)], {"near": [0, 1]}, "Nothing found stands against"),
+        (
+            [gap("other", 7, 1, 0)],
+            {"rows": FEW, "near": [0, 0]},
+            "More samples from the query's own noise would be the",
+        ),
         ([share("realism.atypical", 60)], {"optimizer": "SGD"}, "Draw them with an optimiser that keeps the noise's"),
         ([share("realism.atypical", 60)], {"optimizer": None}, "Keep nearer to the noise that the prior knows"),
         ([NO], {"rows": SHORT}, "64 of 64 used up their steps, allow more: equidiff run"),

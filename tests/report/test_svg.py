@@ -87,3 +87,8 @@ def test_texts_are_escaped_and_the_plot_says_what_it_shows():
     assert found["desc", ""][0].text == f"about. {name}"
     assert found["svg", "plot"][0].get("role") == "img"
     assert found["svg", "plot"][0].get("aria-labelledby") == "p-t p-d"
+
+
+def test_steps_are_whole_numbers():
+    ticks = Scale([1, 3], 0, 100, "linear").ticks(7, whole=True)
+    assert [words for _, words in ticks] == ["1", "2", "3"]

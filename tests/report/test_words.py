@@ -118,3 +118,12 @@ def test_of_a_run_by_rejection_it_is_said_what_was_accepted(make_run):
     method = {"_target_": "equidiff_cli.methods.rejection.Rejection", "tolerance": 0.15, "pool": 100}
     shown = dict(facts(read(make_run("run", **{f"method.{key}": value for key, value in method.items()}))))
     assert shown["Accepted"] == "the first of up to 100 unguided draws within 0.15 null spreads" and "Stop" not in shown
+
+
+def test_a_chain_goes_on_from_where_it_found_the_set(make_run):
+    method = {"_target_": "equidiff_cli.methods.walk.Walk", "forget": 20, "every": 2, "keep": 5}
+    shown = dict(facts(read(make_run("run", **{f"method.{key}": value for key, value in method.items()}))))
+    assert (
+        shown["Then"] == "a chain of 30 moves; 5 states are kept, the last one is shown"
+        and "loss below" in shown["Stop"]
+    )

@@ -32,7 +32,7 @@ number = 3
 NO_STEP = "optimizer=shampoo optimizer._target_=own.NoStep"
 TAKEN_OUT = "~optimizer.momentum ~optimizer.epsilon ~optimizer.noise"
 WRONG = {
-    "method method._target_=own.Plan": "method._target_=own.Plan: No module named 'own.Plan'",
+    "method method._target_=own.Plan": "method._target_=own.Plan: there is no Plan in own",
     "method method._target_=own.Plain": "method._target_=own.Plain: gives a Plain, which cannot be called; see docs",
     "method method._target_=own.nothing": "method._target_=own.nothing: gives a NoneType, which cannot be called",
     "method method._target_=own.number": "method._target_=own.number: Expected a callable target",

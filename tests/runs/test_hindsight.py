@@ -28,7 +28,7 @@ def test_where_few_converge_the_losses_that_were_reached_say_what_to_try():
 
 def test_losses_that_are_not_finite_are_another_matter():
     said = advice(records("nonfinite", "nonfinite", loss=float("nan")), 80, 3e-4)
-    assert "not finite: try a smaller optimizer.lr" in said and "budget.steps" not in said
+    assert "not finite: try precision=fp32" in said and "budget.steps" not in said
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 5), (1, 1), (3, 8), (7, 64)])
@@ -51,7 +51,9 @@ def test_the_band_is_that_of_the_chi_distribution():
     low, high = SCIPY.chi.ppf([0.025, 0.975], 640)
     assert off_the_shell([low + 0.02, high - 0.02], 640) is None
     said = off_the_shell([low - 0.02, high + 0.02, math.sqrt(640)], 640)
-    assert said.startswith("the noise of 2 of 3 samples left the shell") and "23.9 to 26.7" in said
+    assert said.startswith("the noise of 2 of 3 samples is outside of the shell") and "23.9 to 26.7" in said
+    assert said.endswith("or a looser budget.threshold")
+    assert off_the_shell([36.2], 640, near=True).endswith("began near the query's own noise, which need not be typical")
     assert off_the_shell([36.2], 640) and off_the_shell([None, 36.2], 640), "one sample is enough"
     assert off_the_shell([None], 640) is None
 
