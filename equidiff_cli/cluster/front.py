@@ -170,7 +170,8 @@ def there(task):
 def merged(directory):
     """Merge the shards of a run, for which torch is imported."""
     from equidiff_cli.metrics.interval import clopper_pearson
-    from equidiff_cli.request.build import method_of, recorded
+    from equidiff_cli.request.build import recorded
+    from equidiff_cli.request.method import method_of
     from equidiff_cli.runs.merge import merge
 
     def account(run, records):

@@ -127,16 +127,17 @@ class Progress:
         return (time.monotonic() - self.started) / self.evaluations * steps
 
     def left(self):
-        """The time left if those in work use up their budget and those that wait take as long as finished ones."""
+        """The time left if samples go on leaving after as many steps as so far, those in work counted; before one has
+        left, if all use up their budget.
+        """
         if self.length:
             seconds = self.pace()
             return "looking for the set" if seconds is None else f"about {clock(seconds)} left"
-        expected = sum(self.used) / len(self.used) if self.used else self.steps
-        running = sum(self.steps - row[1] for row in self.rows.values() if row[0] == "running")
-        waiting = (self.samples - len(self.rows)) * expected
+        running = [row[1] for row in self.rows.values() if row[0] == "running"]
+        each = min((sum(self.used) + sum(running)) / len(self.used), self.steps) if self.used else self.steps
+        steps = sum(min(each, self.steps - begun) for begun in running) + (self.samples - len(self.rows)) * each
         elapsed = time.monotonic() - self.started
-        seconds = elapsed / max(self.evaluations, 1) * (running + waiting)
-        return f"{'about' if waiting and self.used else 'at most'} {clock(seconds)} left"
+        return f"{'about' if self.used else 'at most'} {clock(elapsed / max(self.evaluations, 1) * steps)} left"
 
     def table(self):
         """The live display: one row a sample, those in work first if there are many."""
