@@ -30,7 +30,7 @@ def front(asked, name, say):
     todo = [task for run in asked.runs if not names.is_finished(run.directory) for task in run.tasks]
     todo = [task for task in todo if not names.is_finished(task.directory)]
     codes, broken = {}, None
-    if asked.engine == "slurm":
+    if todo and asked.engine == "slurm":
         for _ in range(1 + AGAIN):
             if not in_queue(asked, todo, say):
                 return []
@@ -79,8 +79,6 @@ def in_queue(asked, todo, say):
             with whole(asked.sweep / names.JOBS) as beside:
                 beside.write_text(json.dumps(known, indent=1) + "\n")
     ids = {known[key(asked, task)] for task in todo}
-    if not ids:
-        return True
     arrays = ", ".join(dict.fromkeys(one.partition("_")[0] for one in sorted(ids)))
     have = f"{len(new)} runs submitted" if new else "found in the queue"
     say(f"Slurm job {arrays}: {have}; {os.path.relpath(asked.sweep)} fills")
@@ -129,6 +127,7 @@ def wait(asked, ids, say):
                 watch.see(f"jobs: {len(states) - len(waiting)} running, {len(waiting)} queued{why}")
             time.sleep(pause)
             pause = min(1.2 * pause, POLL[1])
+        watch.see("jobs: none left")
 
 
 def collect(asked, name, codes, broken):

@@ -72,7 +72,9 @@ def from_beside(runs, pause=2.0):
     done = Event()
 
     def look(watch):
-        while not done.wait(pause):
+        going = True
+        while going:  # once more when all is done
+            going = not done.wait(pause)
             watch.see(f"runs: {sum(names.is_finished(run.directory) for run in runs)} of {len(runs)} finished")
 
     with watching(runs) as watch:

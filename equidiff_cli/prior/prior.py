@@ -201,9 +201,11 @@ class Prior:
         """
         if self.levels is None:
             return x
-        dither = DITHER * (2 * torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(number)) - 1)
-        dither = dither.to(x) if number else 0
-        return x + ((x * self.levels + dither).round() / self.levels - x).detach()
+        levels = x * self.levels
+        if number:
+            drawn = torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(number))
+            levels = levels + DITHER * (2 * drawn - 1).to(x)
+        return x + (levels.round() / self.levels - x).detach()
 
     @torch.no_grad()
     def sample(self, noise, batch):

@@ -81,6 +81,8 @@ class Apart(Job):
 @contextmanager
 def said_in(file):
     """Standard output and standard error of this process, from Python or below, are added to a file."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     kept = [os.dup(number) for number in (1, 2)]
     with open(file, "ab", buffering=0) as log:
         for number in (1, 2):
