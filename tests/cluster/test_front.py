@@ -16,7 +16,7 @@ from equidiff_cli.api import open_run
 from equidiff_cli.cluster import slurm
 from equidiff_cli.cluster.front import chunks, front
 from equidiff_cli.cluster.watch import Watch, samples
-from equidiff_cli.errors import Stopped
+from equidiff_cli.errors import Failed, Stopped
 from equidiff_cli.request.job import Task
 from equidiff_cli.request.jobs import Wanted, asked
 from equidiff_cli.runs import merge as merging
@@ -183,6 +183,21 @@ def test_jobs_that_are_being_submitted_are_not_forgotten(tmp_path, monkeypatch):
     with pytest.raises(Stopped, match=r"jobs go on, scancel 7 stops them; .* hydra\.sweep\.dir=S goes on"):
         front(wanted, print, print)
     assert json.loads((tmp_path / "S" / "jobs.json").read_text()) == {"0": "7_0", "1": "7_1"}
+
+
+def test_finished_runs_are_named_though_slurm_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(slurm, "queue", lambda ids: None)
+    wanted = asked(["cluster=slurm", "seed=1,2", "prior=embedded", "hydra.sweep.dir=S"])
+    wanted.prepare()
+    (tmp_path / "S" / "jobs.json").write_text('{"0": "7_0", "1": "7_1"}')
+    named = []
+    for run in wanted.runs:
+        with pytest.raises(Failed, match="Slurm does not answer"):
+            front(wanted, named.append, print)
+        run.directory.mkdir()
+        (run.directory / "summary.json").write_text("{}")
+    assert front(wanted, named.append, print) == [] and named == [tmp_path / "S/0", tmp_path / "S/1"]
 
 
 def test_how_far_runs_have_come(tmp_path, capsys):
