@@ -13,6 +13,7 @@ from equidiff_cli.errors import Failed, Stopped, WrongRequest
 from equidiff_cli.files import whole
 from equidiff_cli.request.launchers import here, launch
 from equidiff_cli.runs import names
+from equidiff_cli.runs.parse import last_line
 
 POLL = (1.0, 10.0)  # seconds between two looks at the queue: the first, and the longest, to which it grows
 AGAIN = 5  # times that runs are submitted again whose jobs Slurm took away without queuing them again itself
@@ -191,9 +192,7 @@ def failure(asked, task, job):
     if killed:  # from outside, so its log does not say why
         return Failed(f"{where}: {killed} (Slurm job {job}); the same command with {asked.again} goes on")
     # submitit keeps what a job says on standard error
-    said = last_line(task.directory / names.LOG) or (
-        job and last_line(asked.sweep / names.JOBS_LOGS / f"{job}_0_log.err")
-    )
+    said = told(task.directory / names.LOG) or (job and told(asked.sweep / names.JOBS_LOGS / f"{job}_0_log.err"))
     return by_code(book.code)(f"{where}: {said or 'did not finish, and left no log'}")
 
 
@@ -202,7 +201,7 @@ def reason(asked, task, code, broken):
     where = os.path.relpath(task.directory)
     if broken:
         return Failed(f"{where}: {broken}; the same command with {asked.again} goes on")
-    said = last_line(task.directory / names.LOG)
+    said = told(task.directory / names.LOG)
     return by_code(code)(f"{where}: {said or f'did not finish; {asked.sweep / names.JOBS_LOGS} has what was said'}")
 
 
@@ -211,7 +210,6 @@ def by_code(code):
     return WrongRequest if code == WrongRequest.code else Failed
 
 
-def last_line(file):
-    """The last line of a log that says something, without what a logger puts before it; "" if there is none."""
-    texts = [line for line in file.read_text(errors="replace").splitlines() if line.strip()] if file.is_file() else []
-    return texts[-1].rpartition("equidiff: ")[2].strip() if texts else ""
+def told(log):
+    """How a log ends, without what a logger puts before it; "" if there is none."""
+    return last_line(log).rpartition("equidiff: ")[2].strip()

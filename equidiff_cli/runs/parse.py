@@ -62,6 +62,6 @@ def _finite(text):
 
 
 def last_line(file):
-    """The last line of a log that says something."""
-    lines = [line for line in file.read_text().splitlines() if line.strip()] if file.is_file() else []
-    return lines[-1] if lines else "nothing was written"
+    """The last line of a log that says something; "" if there is none."""
+    text = file.read_text(errors="replace") if file.is_file() else ""
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")

@@ -214,7 +214,7 @@ def read(path, name=None):
         missing={entry["file"]: entry["why"] for entry in (evaluation or {}).get("missing", [])},
     )
     if not (run.finished or records or (path / names.STATE).exists()):
-        run.failure = last_line(path / names.LOG)
+        run.failure = last_line(path / names.LOG) or "nothing was written"
     run.missing |= {record["file"]: why for record in records if (why := not_the_measured(run, record))}
     return run
 
